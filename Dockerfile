@@ -1,0 +1,24 @@
+# domain-embed and its demo on a CPU, with MLflow's server, which docker-compose.yml starts from the same image.
+# For a GPU leave the index out, and pip takes PyPI's CUDA build: docker build --build-arg TORCH_INDEX= .
+FROM python:3.11-slim
+
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+# A volume that is first mounted on these folders belongs to the user who owns them here.
+RUN useradd --create-home --uid 1000 app && install --directory --owner=app --group=app /data /mlflow
+WORKDIR /app
+
+# The dependencies in a layer of their own: an edit of the source does not install them again.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir domain_embed && touch domain_embed/__init__.py \
+    && pip install --no-cache-dir --constraint constraints.txt \
+       ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[demo]"
+
+COPY workspace.yaml ./
+COPY domain_embed domain_embed
+RUN pip install --no-cache-dir --no-deps --force-reinstall .
+
+USER app
+ENV DOMAIN_EMBED_HOME=/data PYTHONUNBUFFERED=1 GIT_PYTHON_REFRESH=quiet
+EXPOSE 3000
+CMD ["domain-embed", "ui", "--host", "0.0.0.0", "--port", "3000"]

@@ -1,0 +1,1 @@
+"""Fine-tune, re-embed, prove and promote an embedding model for one domain."""

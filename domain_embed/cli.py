@@ -1,0 +1,459 @@
+"""The command line: what a person or a script asks, and how the answer is printed. No logic of its own.
+
+Heavy libraries are imported inside the commands that need them, so that `--help` and `plan` answer at once.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from domain_embed.contracts.errors import DomainEmbedError, InputError, SettingsError
+from domain_embed.settings import (
+    SETTINGS_FILE,
+    BeirSource,
+    CorpusSettings,
+    DomainSettings,
+    Environment,
+    JudgmentSettings,
+    PairsSource,
+    SplitSettings,
+    TrainingSettings,
+    json_schema,
+    render_yaml,
+)
+
+if TYPE_CHECKING:
+    from domain_embed.defs.runs import Plan, RunOutcome
+    from domain_embed.stores.workspace import Workspace
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Fine-tune, re-embed, prove and promote an embedding model for your own domain.
+
+A domain is a folder with a [bold]domain.yaml[/bold] in DOMAIN_EMBED_HOME (default: ./data). A first tour:
+[bold]domain-embed demo[/bold], then [bold]domain-embed search aws "give a user permission to read a bucket"[/bold].
+
+Exit codes: 0 done (also when a model is refused: that is a result), 1 unexpected, 2 settings or usage, 3 input data,
+4 not made yet, 5 store, 6 model or training, 7 promotion or rollback refused.""",
+)
+console = Console()
+errors = Console(stderr=True)
+
+Name = Annotated[str, typer.Argument(help="The domain: a folder of DOMAIN_EMBED_HOME.", metavar="NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, nothing else.")]
+
+SNIPPET_CHARACTERS = 160
+BEIR_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+
+
+def main() -> None:
+    """Runs the command line; an error the user can act on is printed without a traceback."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        app()
+    except DomainEmbedError as error:
+        errors.print(f"[bold red]error:[/bold red] {type(error).__name__}: ", end="")
+        errors.print(str(error), markup=False, highlight=False)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def demo(
+    fast: Annotated[bool, typer.Option("--fast", help="Twelve services and one epoch: a tour in two minutes.")] = False,
+) -> None:
+    """Fine-tune for a real domain: AWS operations found by what people want to do.
+
+    Makes the domain from the installed awscli package, runs it, and shows the report and a search.
+    """
+    from domain_embed.demo.aws import FAST_SERVICES, extract_aws
+
+    environment = Environment.read()
+    name = "aws-fast" if fast else "aws"
+    folder = environment.domain_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    extracted = extract_aws(folder, services=FAST_SERVICES if fast else None)
+    console.print(
+        f"[bold]{name}[/bold]: {extracted.passages:,} operations and {extracted.queries:,} task titles "
+        f"of {extracted.services} services, from awscli {extracted.awscli_version}"
+    )
+    if not (folder / SETTINGS_FILE).exists():
+        (folder / SETTINGS_FILE).write_text(render_yaml(demo_settings(fast=fast)), encoding="utf-8")
+    run(name)
+    query = "give a user permission to read a bucket"
+    console.print(f'\n[bold]domain-embed search {name} "{query}"[/bold]')
+    search(name, query, k=3)
+
+
+@app.command()
+def init(
+    name: Name,
+    beir: Annotated[Path | None, typer.Option(help="A folder with corpus.jsonl, queries.jsonl and qrels/.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="A JSONL file of documents.")] = None,
+    judgments: Annotated[Path | None, typer.Option(help="A .jsonl, .csv or .tsv of query and passage_id.")] = None,
+) -> None:
+    """Make a domain: write its commented domain.yaml, pointing to your files where they are."""
+    if beir is not None and (corpus is not None or judgments is not None):
+        raise SettingsError("--beir brings its own corpus and judgments", "use --beir alone")
+    if (corpus is None) != (judgments is None):
+        raise SettingsError("--corpus and --judgments belong together", "give both, or neither for the default names")
+    path = Environment.read().domain_folder(name) / SETTINGS_FILE
+    if path.exists():
+        raise SettingsError(f"{path} exists already", "edit it, or remove it first")
+    settings = DomainSettings()
+    if beir is not None:
+        settings = beir_settings(beir.resolve())
+    elif corpus is not None and judgments is not None:
+        settings = files_settings(corpus.resolve(), judgments.resolve())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_yaml(settings), encoding="utf-8")
+    console.print(f"wrote {path}\nnext: [bold]domain-embed run {name}[/bold]", highlight=False)
+
+
+@app.command()
+def plan(name: Name, as_json: AsJson = False) -> None:
+    """Show what is stale now and why, and what may run again after it. Nothing is run."""
+    from domain_embed.defs.runs import make_plan, open_instance
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    with open_instance(environment) as instance:
+        found = make_plan(instance, Workspace(environment, name))
+    if as_json:
+        _print_json({
+            "domain": name,
+            "stale": {asset: list(found.statuses[asset].causes) for asset in found.stale},
+            "may_run": list(found.may_run),
+            "last_seconds": dict(found.last_seconds),
+        })  # fmt: skip
+    else:
+        _print_plan(name, found)
+
+
+@app.command()
+def run(
+    name: Name,
+    select: Annotated[str | None, typer.Option(help="Only these assets, separated by commas.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run them even where nothing has changed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a domain up to date: run what is stale and what really changes after it, in one Dagster run."""
+    environment = Environment.read()
+    environment.settings(name)
+    from domain_embed.definitions import build_definitions
+    from domain_embed.defs.graph import RECIPES
+    from domain_embed.defs.runs import make_plan, open_instance, run_assets
+    from domain_embed.stores.workspace import Workspace
+
+    _show_log(quiet=as_json)
+    workspace = Workspace(environment, name)
+    with open_instance(environment) as instance:
+        found = make_plan(instance, workspace)
+        if select is not None:
+            names = [part.strip() for part in select.split(",") if part.strip()]
+        elif force:
+            names = [recipe.name for recipe in RECIPES]
+        else:
+            names = [*found.stale, *found.may_run]
+        outcome = None
+        if names:
+            if not as_json:
+                _print_plan(name, found)
+            outcome = run_assets(instance, workspace, build_definitions(environment, [name]), names, force=force)
+    _print_run(name, outcome, workspace, as_json=as_json)
+
+
+@app.command()
+def report(
+    name: Name,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the HTML report in a browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest evaluation: figures, comparisons with intervals, and the verdict."""
+    from domain_embed.defs.runs import open_instance, timings
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    stored = Workspace(environment, name).latest_report()
+    if as_json:
+        with open_instance(environment) as instance:
+            _print_json(report_json(stored, timings(instance, name)))
+    else:
+        _print_report(stored)
+    if open_it:
+        typer.launch(stored["html"])
+
+
+@app.command()
+def search(
+    name: Name,
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
+    mode: Annotated[str | None, typer.Option(help="dense, sparse or hybrid; default: retrieval.mode.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="key=value on metadata; a repeated key means any of them.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="champion (what is live), challenger or base.")] = "champion",
+    as_json: AsJson = False,
+) -> None:
+    """Search the live collection, or another version of it, with the model that made it."""
+    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+
+    aliases = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
+    if version not in aliases:
+        raise SettingsError(f"--version {version!r} is not one of {', '.join(aliases)}")
+    if mode not in (None, "dense", "sparse", "hybrid"):
+        raise SettingsError(f"--mode {mode!r} is not one of dense, sparse, hybrid")
+    environment = Environment.read()
+    environment.settings(name)
+    workspace = Workspace(environment, name)
+    collection = workspace.aliased(aliases[version])
+    from domain_embed.retrieval.searcher import parse_filters
+
+    _quiet_libraries()
+    searcher = workspace.searcher(collection)
+    where = parse_filters(filters or [], searcher.collection.info.metadata_types)
+    hits = searcher.search(query, k, mode=mode, where=where or None)
+    if as_json:
+        rows = [
+            {"rank": rank, "passage_id": hit.passage_id, "score": hit.score, "title": hit.title, "text": hit.text,
+             "metadata": dict(hit.metadata)}
+            for rank, hit in enumerate(hits, start=1)
+        ]  # fmt: skip
+        _print_json({"domain": name, "collection": collection, "query": query, "hits": rows})
+        return
+    for rank, hit in enumerate(hits, start=1):
+        console.print(f"[bold]{rank:>2}[/bold]  {hit.score:.3f}  [bold]{_escape(hit.title or hit.passage_id)}[/bold]"
+                      f"  [dim]{_escape(hit.passage_id)}[/dim]", highlight=False)  # fmt: skip
+        console.print(f"           {_escape(_snippet(hit.text))}", style="dim", highlight=False)
+    if not hits:
+        console.print("nothing found")
+
+
+@app.command()
+def versions(name: Name, as_json: AsJson = False) -> None:
+    """List the collections, oldest first: their model, size and age, and which one is live."""
+    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    store = Workspace(environment, name).vector_store
+    names = {"live": store.alias(LIVE), "challenger": store.alias(CHALLENGER), "base": store.alias(BASE)}
+    rows: list[dict[str, Any]] = [
+        {
+            "collection": info.name,
+            "model": info.model,
+            "fingerprint": info.fingerprint,
+            "passages": info.count,
+            "built_at": info.built_at,
+            "aliases": [alias for alias, target in names.items() if target == info.name],
+        }
+        for info in store.collections()
+    ]
+    if as_json:
+        _print_json({"domain": name, "collections": rows})
+        return
+    table = Table("collection", "model", "passages", "built", "")
+    for row in rows:
+        marks = ", ".join(f"[bold green]{a}[/bold green]" if a == "live" else a for a in row["aliases"])
+        table.add_row(row["collection"], row["fingerprint"], f"{row['passages']:,}", row["built_at"], marks)
+    console.print(table)
+
+
+@app.command()
+def rollback(name: Name, as_json: AsJson = False) -> None:
+    """Put the previous live model back, at once. The model rolled back from is not promoted again by itself."""
+    from dataclasses import asdict
+
+    from domain_embed.promotion.champion import PromotionLog, roll_back
+    from domain_embed.stores.workspace import LIVE, Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    workspace = Workspace(environment, name)
+    move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
+    _tracking(environment).set_alias(name, "champion", move.fingerprint)
+    if as_json:
+        _print_json(asdict(move))
+    else:
+        console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Of Dagster.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Of MLflow.")] = 5000,
+    host: Annotated[str, typer.Option(help="Where both listen.")] = "127.0.0.1",
+) -> None:
+    """Start Dagster's UI with all domains, and MLflow's for the figures. Ends with Ctrl-C."""
+    from domain_embed.servers import serve_ui
+
+    serve_ui(Environment.read(), host=host, port=port, mlflow_port=mlflow_port)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of domain.yaml, for editors."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def demo_settings(*, fast: bool) -> DomainSettings:
+    """The settings of the demo domain, as committed in data/aws/domain.yaml."""
+    about = "AWS operations found by what people want to do: example titles of the AWS CLI, operation documentation."
+    return DomainSettings(description=about, training=TrainingSettings(epochs=1) if fast else TrainingSettings())
+
+
+def beir_settings(folder: Path) -> DomainSettings:
+    """Settings for a folder in the BEIR layout, with its splits kept exactly."""
+    qrels = {split: folder / "qrels" / f"{name}.tsv" for name, split in BEIR_SPLITS.items()}
+    found = {split: str(path) for split, path in qrels.items() if path.exists()}
+    missing = [str(path) for path in (folder / "corpus.jsonl", folder / "queries.jsonl") if not path.exists()]
+    if missing or not found:
+        raise InputError.of_culprits("--beir needs", missing or [str(folder / "qrels/{train,dev,test}.tsv")])
+    source = BeirSource(queries=str(folder / "queries.jsonl"), qrels=found)  # type: ignore[arg-type]
+    return DomainSettings(
+        corpus=CorpusSettings(paths=(str(folder / "corpus.jsonl"),)),
+        judgments=JudgmentSettings(sources=(source,)),
+        splits=SplitSettings(strategy="given"),
+    )
+
+
+def files_settings(corpus: Path, judgments: Path) -> DomainSettings:
+    """Settings for one file of documents and one of judgments."""
+    for path in (corpus, judgments):
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
+    return DomainSettings(
+        corpus=CorpusSettings(paths=(str(corpus),)),
+        judgments=JudgmentSettings(sources=(PairsSource(path=str(judgments)),)),
+    )
+
+
+def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, Any]:
+    """What scripts get of a report."""
+    evidence = stored["evidence"]
+    return {
+        "domain": evidence["domain"],
+        "passages": evidence["passages"],
+        "queries": evidence["queries_per_split"],
+        "served_mode": evidence["served_mode"],
+        "systems": evidence["systems"],
+        "comparisons": evidence["comparisons"],
+        "verdict": stored["verdict"],
+        "timings_s": timings,
+        "model": {"fingerprint": evidence["challenger_fingerprint"], "path": evidence["model_path"]},
+        "collection": evidence["collection"],
+        "created_at": evidence["created_at"],
+        "html": stored["html"],
+    }
+
+
+def _print_plan(name: str, found: "Plan") -> None:
+    if not found.stale:
+        console.print(f"[bold]{name}[/bold] is up to date: nothing to run")
+        return
+    table = Table("asset", "", "why", "last took", title=f"{name}: what is stale", title_justify="left")
+    for asset, status in found.statuses.items():
+        took = f"{found.last_seconds[asset]:.0f} s" if asset in found.last_seconds else ""
+        if asset in found.stale:
+            table.add_row(f"[bold]{asset}[/bold]", f"[yellow]{status.state}[/yellow]", "; ".join(status.causes), took)
+        elif asset in found.may_run:
+            table.add_row(asset, "may run", "only if what it reads really changes", took, style="dim")
+    console.print(table)
+
+
+def _print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *, as_json: bool) -> None:
+    if as_json:
+        worked, reused = (outcome.worked, outcome.reused) if outcome else ({}, ())
+        run_id = outcome.run_id if outcome else None
+        _print_json({"domain": name, "worked_s": worked, "reused": list(reused), "dagster_run": run_id})
+        return
+    if outcome is None:
+        console.print(f"[bold]{name}[/bold] is up to date: nothing to run")
+        return
+    table = Table("asset", "seconds", title="what ran", title_justify="left")
+    for asset, seconds in outcome.worked.items():
+        table.add_row(asset, f"{seconds:.1f}")
+    for asset in outcome.reused:
+        table.add_row(asset, "reused", style="dim")
+    console.print(table)
+    if "eval_report" in outcome.worked or "champion" in outcome.worked:
+        _print_report(workspace.latest_report())
+
+
+def _print_report(stored: dict[str, Any]) -> None:
+    evidence, verdict = stored["evidence"], stored["verdict"]
+    measures = ["nDCG@10", "RR@10", "R@1", "R@10", "R@100"]
+    table = Table("system", *measures, title=f"{evidence['domain']}: {evidence['test_queries']:,} test queries",
+                  title_justify="left")  # fmt: skip
+    for system, means in evidence["systems"].items():
+        table.add_row(system, *(f"{means[measure]:.3f}" for measure in measures))
+    console.print(table)
+    for found in evidence["comparisons"]:
+        low, high = found["ci95"]
+        console.print(
+            f"{found['challenger']} − {found['baseline']}: {found['delta']:+.3f} nDCG@10, 95 % interval "
+            f"[{low:+.3f}, {high:+.3f}], p = {found['p']:.4f}; {found['wins']} better, {found['losses']} worse",
+            markup=False, highlight=False,
+        )  # fmt: skip
+    console.print(
+        "[bold green]promote[/bold green]" if verdict["promote"] else "[bold yellow]do not promote[/bold yellow]"
+    )
+    for reason in verdict["reasons"]:
+        console.print(f"  • {reason}", markup=False, highlight=False)
+    console.print(f"report: {stored['html']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_log(*, quiet: bool) -> None:
+    """What the stages report, on standard error; libraries stay silent."""
+    _quiet_libraries()
+    logger = logging.getLogger("domain_embed")
+    logger.handlers = [RichHandler(console=errors, show_path=False, show_level=False, markup=False, highlighter=None)]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+
+
+def _quiet_libraries() -> None:
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    for name in ("mlflow", "alembic", "transformers", "sentence_transformers", "dagster"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _tracking(environment: Environment) -> Any:
+    from domain_embed.stores.tracking import Tracking
+    from domain_embed.stores.workspace import STORE_FOLDER
+
+    return Tracking(environment.mlflow_tracking_uri, environment.home / STORE_FOLDER / "mlflow")
+
+
+def _print_json(content: object) -> None:
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _snippet(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SNIPPET_CHARACTERS else flat[: SNIPPET_CHARACTERS - 1] + "…"
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The errors a user can meet: each says what is wrong, where, and what to do about it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SHOWN_CULPRITS = 5
+
+
+class DomainEmbedError(Exception):
+    """Base of every error the product raises on purpose; the CLI prints it without a traceback.
+
+    Args:
+        message: What is wrong and where.
+        hint: What to do about it, one sentence.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message}\n  → {hint}" if hint else message)
+
+
+class SettingsError(DomainEmbedError):
+    """domain.yaml or an environment variable is missing, malformed or contradicts itself."""
+
+    exit_code = 2
+
+
+class InputError(DomainEmbedError):
+    """A source file is missing, unreadable or holds rows that cannot be used."""
+
+    exit_code = 3
+
+    @classmethod
+    def at(cls, path: Path, problem: str, *, line: int | None = None, hint: str = "") -> "InputError":
+        """An error that names the file and, when known, the 1-based line."""
+        place = f"{path}, line {line}" if line is not None else str(path)
+        return cls(f"{place}: {problem}", hint)
+
+    @classmethod
+    def of_culprits(cls, problem: str, culprits: Sequence[str], *, hint: str = "") -> "InputError":
+        """An error that lists the first culprits and counts the rest."""
+        shown = ", ".join(culprits[:SHOWN_CULPRITS])
+        rest = len(culprits) - SHOWN_CULPRITS
+        return cls(f"{problem}: {shown}{f' and {rest} more' if rest > 0 else ''}", hint)
+
+
+class NotReadyError(DomainEmbedError):
+    """Something was asked for that no run has produced yet."""
+
+    exit_code = 4
+
+
+class StoreError(DomainEmbedError):
+    """A store cannot be read or written, or refuses an operation that would leave it inconsistent."""
+
+    exit_code = 5
+
+
+class ModelMismatchError(StoreError):
+    """A query encoder and a collection come from different models; their vectors must never meet."""
+
+    def __init__(self, collection: str, collection_fingerprint: str, encoder_fingerprint: str) -> None:
+        super().__init__(
+            f"collection {collection!r} was built by model {collection_fingerprint}, "
+            f"but the query encoder is model {encoder_fingerprint}",
+            "search with the model the collection names, or re-embed the collection with this one",
+        )
+
+
+class TrainingError(DomainEmbedError):
+    """Training cannot start or has produced something unusable."""
+
+    exit_code = 6
+
+
+class PromotionRefusedError(DomainEmbedError):
+    """The live alias was not moved, and why."""
+
+    exit_code = 7

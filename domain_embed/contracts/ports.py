@@ -1,0 +1,158 @@
+"""The ports: what stages need from encoders, vector stores and trackers, whoever provides them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector, Where
+
+
+class Encoder(Protocol):
+    """Text to vectors, by exactly one model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the model: equal for equal weights, tokenizer, pooling, prompts, length and norm."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dimensions) float32 of unit length, in the order of `texts`."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dimensions) float32 of unit length, in the order of `texts`."""
+        ...
+
+
+class TableReader(Protocol):
+    """A stored table, read in bounded batches."""
+
+    @property
+    def version(self) -> str:
+        """Hash of the content: equal for equal rows, whatever their order."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        ...
+
+    def batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Record batches of at most `size` rows, in stored order."""
+        ...
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole table in memory."""
+        ...
+
+
+class VectorCache(Protocol):
+    """Vectors of one model by content hash. What was put survives a crash; what was not put is simply absent."""
+
+    def get(self, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The known ones among `hashes`, each (dim,) float32."""
+        ...
+
+    def put(self, hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keeps `vectors` (n, dim), all of them or none."""
+        ...
+
+
+class Collection(Protocol):
+    """A complete, immutable set of points of one model, open for reading. Safe for concurrent readers."""
+
+    @property
+    def info(self) -> CollectionInfo: ...
+
+    def search_dense(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        *,
+        where: Where | None = None,
+        exact: bool = False,
+        payload: bool = False,
+    ) -> list[list[Hit]]:
+        """The k nearest points by cosine for each row of `vectors` (n, dim).
+
+        Hits are ordered by score, descending, then passage id. `exact` scans instead of using HNSW.
+        """
+        ...
+
+    def search_sparse(
+        self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None, payload: bool = False
+    ) -> list[list[Hit]]:
+        """The k best points by BM25 for each query vector (IDF is applied by the store), same order rule.
+
+        A query without known terms gets no hits.
+        """
+        ...
+
+    def fetch(self, passage_ids: Sequence[str]) -> list[Point]:
+        """The stored points of those ids that exist, in the order asked for."""
+        ...
+
+    def content_hashes(self) -> Iterator[tuple[str, str]]:
+        """(passage_id, content_hash) of every point, in no particular order."""
+        ...
+
+    def count(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class VectorStore(Protocol):
+    """Collections and the aliases that name them. Only complete collections are ever visible."""
+
+    def build(self, info: CollectionInfo, batches: Iterable[Sequence[Point]]) -> None:
+        """Writes a collection under `info.name`; it appears complete, or not at all.
+
+        A half-built leftover of the same name is replaced. Raises StoreError when a complete collection
+        of that name exists, when the number of points is not `info.count`, or when a vector has another
+        dimension than `info.dimensions`, is not finite or is not of unit length.
+        """
+        ...
+
+    def collections(self) -> list[CollectionInfo]:
+        """Every complete collection, oldest first."""
+        ...
+
+    def open(self, name: str) -> Collection:
+        """Raises NotReadyError when no complete collection has that name."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Removes a collection. Raises StoreError while an alias points to it; unknown names are fine."""
+        ...
+
+    def alias(self, alias: str) -> str | None:
+        """The name of the collection behind an alias, or None."""
+        ...
+
+    def set_alias(self, alias: str, name: str) -> None:
+        """Moves an alias in one atomic step. Raises NotReadyError when `name` is not a complete collection."""
+        ...
+
+
+class Tracker(Protocol):
+    """Where the figures of one asset's work go."""
+
+    def log_params(self, params: Mapping[str, object]) -> None: ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+
+
+class NullTracker:
+    """A tracker for callers that keep no records."""
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Drops them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Drops them."""

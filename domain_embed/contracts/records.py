@@ -1,0 +1,105 @@
+"""The values that travel between stages: points, hits, collections, comparisons, verdicts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar: TypeAlias = str | int | float | bool
+Where: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
+"""A metadata filter: every key must equal its value, or any of its values when a sequence is given."""
+
+Mode: TypeAlias = Literal["dense", "sparse", "hybrid"]
+Run: TypeAlias = Mapping[str, Sequence[str]]
+"""Ranked passage ids per query id, best first: what one system answered."""
+Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Relevance grade (>= 1) per query id and passage id."""
+
+
+def embedded_text(title: str, text: str) -> str:
+    """The text of a passage as every model and BM25 see it: title and body, one space between."""
+    return f"{title} {text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Non-zero weights by dimension: `indices` (n,) uint32, strictly increasing, and `values` (n,) float32."""
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One passage as stored: payload, `dense` (dim,) float32 of unit length, and its BM25 weights."""
+
+    passage_id: str
+    doc_id: str
+    title: str
+    text: str
+    metadata: Mapping[str, Any]
+    content_hash: str
+    dense: NDArray[np.float32]
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One ranked passage. Payload fields are empty when the search did not ask for them."""
+
+    passage_id: str
+    score: float
+    title: str = ""
+    text: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """What a collection knows about itself; written once, with the collection.
+
+    `model` is what the encoder is loaded from, with `model_settings` (prompts, length limit), and `fingerprint` the
+    identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language` is
+    the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
+    "float" or "bool".
+    """
+
+    name: str
+    fingerprint: str
+    model: str
+    dimensions: int
+    passages_version: str
+    count: int
+    sparse_language: str
+    metadata_types: Mapping[str, str]
+    built_at: str
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of two systems on the same queries, in one measure.
+
+    `delta` is the mean of challenger minus baseline, `ci95` its paired bootstrap interval and `p` the
+    two-sided paired randomization p-value; wins, ties and losses count queries.
+    """
+
+    challenger: str
+    baseline: str
+    metric: str
+    delta: float
+    ci95: tuple[float, float]
+    p: float
+    wins: int
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a challenger may go live, with every reason that was weighed, in words."""
+
+    promote: bool
+    reasons: tuple[str, ...]

@@ -1,0 +1,56 @@
+"""The tables stages hand to each other: flat columns, so that their content can be hashed row by row."""
+
+import hashlib
+import re
+
+import pyarrow as pa
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),  # a JSON object with sorted keys
+        pa.field("content_hash", pa.string(), nullable=False),  # of title and text
+    ]
+)
+
+PASSAGES = pa.schema([pa.field("passage_id", pa.string(), nullable=False), *DOCUMENTS])
+
+JUDGMENTS = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("query", pa.string(), nullable=False),
+        pa.field("passage_id", pa.string(), nullable=False),
+        pa.field("grade", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("confidence", pa.float64(), nullable=False),
+        pa.field("created_at", pa.string(), nullable=True),
+        pa.field("split", pa.string(), nullable=True),  # train, validation or test; null: not decided
+    ]
+)
+
+SPLITS = JUDGMENTS.set(JUDGMENTS.get_field_index("split"), pa.field("split", pa.string(), nullable=False))
+
+HARD_NEGATIVES = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("passage_id", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),  # cosine to the query, by the model that mined
+        pa.field("positive_score", pa.float32(), nullable=False),  # of the query's lowest-scoring positive
+        pa.field("rank", pa.int32(), nullable=False),  # 1-based, in the miner's ranking
+        pa.field("miner", pa.string(), nullable=False),
+    ]
+)
+
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+def content_hash(title: str, text: str) -> str:
+    """Identity of what a model sees of a passage: 32 hex digits over title and text."""
+    return hashlib.sha256(f"{title}\x00{text}".encode()).hexdigest()[:32]
+
+
+def normalized_query(text: str) -> str:
+    """Two queries count as the same text when this is equal: case and white space folded."""
+    return re.sub(r"\s+", " ", text).strip().casefold()

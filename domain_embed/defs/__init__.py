@@ -1,0 +1,1 @@
+"""The thin Dagster layer: the asset graph, its staleness, checks and runs."""

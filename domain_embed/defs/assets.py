@@ -1,0 +1,171 @@
+"""Recipes to Dagster assets: each reuses its last result when nothing it depends on has changed."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from domain_embed.contracts.errors import DomainEmbedError
+from domain_embed.defs.data import SOURCES, domain_group
+from domain_embed.defs.staleness import (
+    DATA_VERSION_TAG,
+    asset_status,
+    input_tag,
+    last_materialization,
+    observe,
+    observed_version,
+)
+from domain_embed.defs.work import AssetRecipe, Produced, Work
+from domain_embed.settings import DomainSettings, Environment
+from domain_embed.stores.tracking import Tracking
+from domain_embed.stores.workspace import STORE_FOLDER, Workspace
+
+logger = logging.getLogger("domain_embed.run")
+
+FORCE_TAG = "domain_embed/force"
+REUSED, SECONDS = "reused", "seconds"
+
+
+class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where artifacts and figures go; the Qdrant API key comes from the environment alone."""
+
+    home: str
+    qdrant_url: str | None = None
+    mlflow_tracking_uri: str | None = None
+
+    @classmethod
+    def of(cls, environment: Environment) -> "Stores":
+        """The resource for an environment."""
+        return cls(
+            home=str(environment.home),
+            qdrant_url=environment.qdrant_url,
+            mlflow_tracking_uri=environment.mlflow_tracking_uri,
+        )
+
+    def workspace(self, domain: str) -> Workspace:
+        """One domain's workspace."""
+        environment = Environment.read().model_copy(update={"home": self._home(), "qdrant_url": self.qdrant_url})
+        return Workspace(environment, domain)
+
+    def tracking(self) -> Tracking:
+        """MLflow."""
+        return Tracking(self.mlflow_tracking_uri, self._home() / STORE_FOLDER / "mlflow")
+
+    def _home(self) -> Path:
+        return Path(self.home)
+
+
+def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg.AssetsDefinition:
+    """One asset of one domain."""
+    spec = asset_spec(domain, settings, recipe)
+
+    @dg.multi_asset(name=f"{domain_group(domain, recipe.name)}", specs=[spec])
+    def materialize(context: dg.AssetExecutionContext, stores: Stores) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        workspace = stores.workspace(domain)
+        forced = context.run.tags.get(FORCE_TAG) == "1"
+        with _alone(workspace, recipe.name):
+            inputs = _input_versions(context.instance, workspace, settings, spec)
+            latest = last_materialization(context.instance, spec.key)
+            status = asset_status(spec, latest, inputs)
+            if latest is not None and status.state == "fresh" and not forced:
+                logger.info("%s: reused, nothing it reads has changed", recipe.name)
+                return _again(latest)
+            logger.info("%s: %s", recipe.name, "; ".join(status.causes) or "forced")
+            return _run(context.run_id, stores, workspace, settings, recipe, inputs, forced)
+
+    return materialize
+
+
+def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg.AssetSpec:
+    """The asset as the graph sees it."""
+    return dg.AssetSpec(
+        [domain, recipe.name],
+        deps=[dg.AssetKey([domain, dep]) for dep in recipe.deps],
+        description=recipe.body.__doc__,
+        group_name=domain_group(domain, recipe.group),
+        kinds=set(recipe.kinds),
+        owners=[settings.owner] if settings.owner else [],
+        code_version=recipe.code_version(settings),
+    )
+
+
+def _run(
+    run_id: str, stores: Stores, workspace: Workspace, settings: DomainSettings, recipe: AssetRecipe,
+    inputs: dict[dg.AssetKey, str | None], forced: bool,
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # fmt: skip
+    """Does the work, with a nested MLflow run, and records the versions of what was read."""
+    tracking, started = stores.tracking(), time.monotonic()
+    try:
+        with tracking.asset_run(workspace.domain, run_id, recipe.name) as tracker:
+            produced = recipe.body(Work(workspace, settings, tracker, tracking, forced))
+            seconds = time.monotonic() - started
+            tracker.log_metrics({**produced.metrics, SECONDS: seconds})
+    except DomainEmbedError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(produced.version),
+        metadata=_metadata(produced, seconds, tracker.url),
+        tags={input_tag(key): version for key, version in inputs.items() if version is not None},
+    )
+
+
+def _metadata(produced: Produced, seconds: float, url: str) -> dict[str, dg.MetadataValue | str | int | float]:
+    return {
+        **produced.metadata,
+        **produced.metrics,
+        SECONDS: round(seconds, 2),
+        REUSED: False,
+        "MLflow run": dg.MetadataValue.url(url),
+    }
+
+
+def _again(latest: dg.AssetMaterialization) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The last result once more, with everything that was known about it."""
+    tags = dict(latest.tags or {})
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(tags[DATA_VERSION_TAG]), metadata={**latest.metadata, REUSED: True}
+    )
+
+
+def _input_versions(
+    instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, spec: dg.AssetSpec
+) -> dict[dg.AssetKey, str | None]:
+    """Current versions of what an asset reads; sources are looked at now, so that no launch misses a change."""
+    versions: dict[dg.AssetKey, str | None] = {}
+    for dep in spec.deps:
+        key = dep.asset_key
+        if key.path[-1] in SOURCES:
+            observe_source(instance, workspace, settings, key)
+            versions[key] = observed_version(instance, key)
+        else:
+            event = last_materialization(instance, key)
+            versions[key] = (event.tags or {}).get(DATA_VERSION_TAG) if event else None
+    return versions
+
+
+def observe_source(
+    instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, key: dg.AssetKey
+) -> None:
+    """Records the version a source's files have now."""
+    observe(instance, key, SOURCES[key.path[-1]](workspace, settings))
+
+
+@contextmanager
+def _alone(workspace: Workspace, asset: str) -> Iterator[None]:
+    """Two runs never make the same artifact at once: the second waits, and then mostly finds it made."""
+    folder = workspace.root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{asset}.lock")
+    try:
+        lock.acquire(timeout=0.1)
+    except Timeout:
+        logger.info("%s: another run is making it; waiting", asset)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

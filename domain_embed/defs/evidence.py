@@ -1,0 +1,181 @@
+"""Asset bodies that judge and decide: eval_report and champion."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from domain_embed.contracts.errors import StoreError
+from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.defs.data import queries_per_split
+from domain_embed.defs.work import Produced, Work, record_table
+from domain_embed.evaluation.evidence import Evidence, Subject, gather_evidence
+from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.evaluation.movement import named_passages, trace_movements
+from domain_embed.evaluation.report import Curves, PassageText, render_html
+from domain_embed.evaluation.systems import run_systems
+from domain_embed.indexing.build import build_collection
+from domain_embed.indexing.parity import check_parity
+from domain_embed.promotion.champion import PromotionLog, settle
+from domain_embed.promotion.verdict import decide
+from domain_embed.retrieval.searcher import Searcher
+from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+from domain_embed.training.trainer import RECORD_FILE
+
+
+def eval_report(work: Work) -> Produced:
+    """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
+    searchers = _searchers(work)
+    queries, qrels = _test_set(work.workspace)
+    runs = run_systems(searchers, queries)
+    settings = work.settings.evaluation
+    evidence, scores = gather_evidence(
+        runs, qrels, _subject(work, searchers), resamples=settings.resamples, seed=settings.seed
+    )
+    verdict = decide(evidence, work.settings.promotion)
+    movements = trace_movements(runs[evidence.headline.challenger], runs[evidence.headline.baseline], qrels)
+    shown = searchers["tuned"].collection.fetch(named_passages(movements))
+    html = render_html(
+        evidence,
+        verdict,
+        movements,
+        queries=queries,
+        passages={point.passage_id: PassageText(point.title, point.text) for point in shown},
+        curves=_curves(work.workspace, evidence.challenger_fingerprint),
+    )
+    content = {"evidence": evidence.to_json(), "verdict": asdict(verdict)}
+    version = _content_version(content)
+    page = work.workspace.save_report(version, content, html)
+    scores.to_parquet(page.with_name("scores.parquet"))
+    link = work.tracker.log_artifact(page)
+    return Produced(version, _report_metadata(evidence, verdict, str(page), link), _report_metrics(evidence))
+
+
+def champion(work: Work) -> Produced:
+    """What is live. The alias moves only on a passed verdict about this very model, to a collection proven complete."""
+    evidence, verdict = _stored_verdict(work.workspace)
+    store = work.workspace.vector_store
+    infos = {info.name: info for info in store.collections()}
+    challenger = infos[work.workspace.aliased(CHALLENGER)]
+    if evidence.challenger_fingerprint != challenger.fingerprint:
+        verdict = Verdict(False, (
+            f"the report judges model {evidence.challenger_fingerprint}, not {challenger.fingerprint}: "
+            "materialize eval_report first",
+        ))  # fmt: skip
+    base = infos[work.workspace.aliased(BASE)]
+    current = {info.fingerprint: info for info in infos.values() if info.passages_version == base.passages_version}
+    move = settle(
+        store, PromotionLog(work.workspace.promotions), LIVE, verdict, challenger, current, base.fingerprint,
+        lambda info: _require_parity(work.workspace, info), override_hold=work.forced,
+    )  # fmt: skip
+    work.tracking.set_alias(work.workspace.domain, "champion", move.fingerprint)
+    return Produced(
+        move.target,
+        {
+            "decision": move.action,
+            "reason": move.reason,
+            "live collection": move.target,
+            "live model": move.fingerprint,
+            "verdict": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        },
+        {"promoted": float(move.action == "promoted")},
+    )
+
+
+def _searchers(work: Work) -> dict[str, Searcher]:
+    """Base and tuned, and the live model where it is neither, brought up to the current passages first."""
+    workspace = work.workspace
+    found = {"base": _searcher(work, workspace.aliased(BASE)), "tuned": _searcher(work, workspace.aliased(CHALLENGER))}
+    live = workspace.vector_store.alias(LIVE)
+    if live is None:
+        return found
+    info = workspace.vector_store.open(live).info
+    if info.fingerprint not in {searcher.collection.info.fingerprint for searcher in found.values()}:
+        encoder = workspace.encoder_of(info)
+        current = build_collection(
+            workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
+            workspace.vector_cache(encoder.fingerprint), info.model_settings,
+        )  # fmt: skip
+        found["champion"] = _searcher(work, current.info.name)
+    return found
+
+
+def _searcher(work: Work, collection: str) -> Searcher:
+    opened = work.workspace.vector_store.open(collection)
+    return Searcher(opened, work.workspace.encoder_of(opened.info), work.settings.retrieval)
+
+
+def _test_set(workspace: Workspace) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    frame = workspace.tables.read("splits").read().to_pandas()
+    rows = frame[frame["split"] == "test"].sort_values(["query_id", "passage_id"])
+    qrels: dict[str, dict[str, int]] = {}
+    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
+        qrels.setdefault(str(query_id), {})[str(passage_id)] = int(grade)
+    return dict(zip(rows["query_id"], rows["query"], strict=True)), qrels
+
+
+def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
+    infos = {name: searcher.collection.info for name, searcher in searchers.items()}
+    return Subject(
+        domain=work.workspace.domain,
+        served_mode=work.settings.retrieval.mode,
+        queries_per_split=queries_per_split(work.workspace),
+        passages=infos["tuned"].count,
+        challenger_fingerprint=infos["tuned"].fingerprint,
+        baseline_fingerprint=infos["base"].fingerprint,
+        champion_fingerprint=infos["champion"].fingerprint if "champion" in infos else None,
+        model_path=work.workspace.model_location(infos["tuned"].model),
+        collection=infos["tuned"].name,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _curves(workspace: Workspace, fingerprint: str) -> Curves | None:
+    path = workspace.checkpoints / fingerprint / RECORD_FILE
+    if not path.exists():
+        return None
+    history = json.loads(path.read_text(encoding="utf-8"))["history"]
+    return Curves(
+        loss=list(enumerate(history["loss"], start=1)), validation=list(enumerate(history["validation"], start=1))
+    )
+
+
+def _content_version(content: dict[str, Any]) -> str:
+    """Hash of all figures and the verdict, without the time they were made at."""
+    evidence = {key: value for key, value in content["evidence"].items() if key != "created_at"}
+    canonical = json.dumps([evidence, content["verdict"]], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _stored_verdict(workspace: Workspace) -> tuple[Evidence, Verdict]:
+    report = workspace.latest_report()
+    verdict = Verdict(report["verdict"]["promote"], tuple(report["verdict"]["reasons"]))
+    return Evidence.from_json(report["evidence"]), verdict
+
+
+def _require_parity(workspace: Workspace, info: CollectionInfo) -> None:
+    opened = workspace.vector_store.open(info.name)
+    findings = check_parity(opened, workspace.tables.read("passages"), workspace.encoder_of(info))
+    failed = [f"{finding.name}: {finding.detail}" for finding in findings if not finding.passed]
+    if failed:
+        raise StoreError(f"collection {info.name} is not what it says ({'; '.join(failed)}); the alias stays")
+
+
+def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str) -> dict[str, Any]:
+    table = [{"system": name, **means} for name, means in evidence.systems.items()]
+    return {
+        "promote": "yes" if verdict.promote else "no",
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "figures": record_table(table),
+        "gain in nDCG@10": evidence.headline.delta,
+        "report": dg.MetadataValue.path(page),
+        "report in MLflow": dg.MetadataValue.url(link),
+    }
+
+
+def _report_metrics(evidence: Evidence) -> dict[str, float]:
+    means = {f"{name}/{measure}": value for name, table in evidence.systems.items() for measure, value in table.items()}
+    return {**means, f"gain/{HEADLINE}": evidence.headline.delta}

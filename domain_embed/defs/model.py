@@ -1,0 +1,141 @@
+"""Asset bodies from the base model's collection to the tuned model's."""
+
+import json
+from importlib.metadata import version as package_version
+
+import dagster as dg
+
+from domain_embed.contracts.records import Qrels, Run
+from domain_embed.contracts.tables import HARD_NEGATIVES
+from domain_embed.defs.plots import curve_markdown
+from domain_embed.defs.work import Produced, Work, sample_table
+from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
+from domain_embed.indexing.build import build_collection
+from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
+from domain_embed.stores.tracking import registered_name
+from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
+from domain_embed.training.pairs import training_pairs
+from domain_embed.training.trainer import Checkpoint, Trainer
+from domain_embed.training.validation import validation_set
+
+RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "domain-embed")
+
+
+def base_collection(work: Work) -> Produced:
+    """Every passage embedded by the untouched base model, with BM25 beside it; only new texts are embedded."""
+    return _build(work, work.settings.model.base, BASE)
+
+
+def hard_negatives(work: Work) -> Produced:
+    """For every training query, passages the base model ranks high that are unlikely to be answers."""
+    collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
+    report = MiningReport()
+    batches = mine_hard_negatives(
+        work.workspace.tables.read("splits").read(),
+        collection,
+        work.workspace.encoder_of(collection.info),
+        work.settings.mining,
+        report,
+    )
+    table = work.workspace.tables.write("hard_negatives", batches, HARD_NEGATIVES)
+    return Produced(
+        table.version,
+        {
+            "dagster/row_count": table.count,
+            "queries without a hard negative": len(report.without_negative),
+            "left out as possible unlabeled positives": report.too_close,
+            "sample": sample_table(table.read().slice(0, 10)),
+        },
+        {"hard_negatives": table.count, "queries_without_hard_negative": len(report.without_negative)},
+    )
+
+
+def checkpoint(work: Work) -> Produced:
+    """The fine-tuned model: the epoch with the best validation nDCG@10, as a sentence-transformers folder."""
+    settings, tables = work.settings, work.workspace.tables
+    collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
+    encoder = work.workspace.encoder_of(collection.info)
+    splits, negatives = tables.read("splits"), tables.read("hard_negatives")
+    trainer = Trainer(
+        work.workspace.model_location(collection.info.model),
+        settings.model,
+        settings.training,
+        training_pairs(splits.read(), negatives.read(), tables.read("passages")),
+        validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg),
+        mean_ndcg,
+    )
+    record = {
+        "domain": work.workspace.domain,
+        "base": collection.info.fingerprint,
+        "splits": splits.version,
+        "hard_negatives": negatives.version,
+        "model": settings.model.model_dump(mode="json"),
+        "training": settings.training.model_dump(mode="json"),
+        "packages": {name: package_version(name) for name in RECORDED_PACKAGES},
+    }
+    work.tracker.log_params({**record["training"], "base": collection.info.model})
+    trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
+    write_atomically(work.workspace.checkpoints / "challenger.json", json.dumps({"fingerprint": trained.fingerprint}))
+    tags = {"fingerprint": trained.fingerprint, "domain": work.workspace.domain}
+    name = registered_name(work.workspace.domain)
+    registered = work.tracker.register_model(trained.path, name, CHALLENGER, tags)
+    return _checkpoint_produced(trained, f"{name} version {registered}")
+
+
+def collection(work: Work) -> Produced:
+    """Every passage embedded by the fine-tuned model, complete before anyone can see it."""
+    pointer = work.workspace.checkpoints / "challenger.json"
+    fingerprint = json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"]
+    return _build(work, CHECKPOINT_PREFIX + fingerprint, CHALLENGER)
+
+
+def mean_ndcg(run: Run, qrels: Qrels) -> float:
+    """Mean nDCG@10 of a run, as everywhere."""
+    return mean_measures(score_run(run, qrels))[HEADLINE]
+
+
+def _build(work: Work, model: str, alias: str) -> Produced:
+    encoder = work.workspace.encoder(model, work.settings.model)
+    report = build_collection(
+        work.workspace.vector_store,
+        encoder,
+        model,
+        work.workspace.tables.read("passages"),
+        work.settings.sparse,
+        work.workspace.vector_cache(encoder.fingerprint),
+        work.settings.model.model_dump(mode="json"),
+    )
+    work.workspace.vector_store.set_alias(alias, report.info.name)
+    return Produced(
+        report.info.name,
+        {
+            "collection": report.info.name,
+            "model": model,
+            "model fingerprint": report.info.fingerprint,
+            "dagster/row_count": report.info.count,
+            "dimensions": report.info.dimensions,
+            "filterable": dg.MetadataValue.json(dict(report.info.metadata_types)),
+        },
+        {"passages": report.info.count, "embedded": report.embedded, "reused": report.reused},
+    )
+
+
+def _checkpoint_produced(trained: Checkpoint, registered: str) -> Produced:
+    history = trained.history
+    epochs = [(0.0, trained.base_ndcg), *((float(n), figure) for n, figure in enumerate(history.validation, start=1))]
+    return Produced(
+        trained.fingerprint,
+        {
+            "path": dg.MetadataValue.path(str(trained.path)),
+            "model fingerprint": trained.fingerprint,
+            "registered as": registered,
+            "best epoch": history.best_epoch,
+            "loss": curve_markdown(list(enumerate(history.loss, start=1)), "step", "loss"),
+            "validation": curve_markdown(epochs, "epoch (0 = base)", "nDCG@10"),
+        },
+        {
+            "validation_ndcg_at_10": max(history.validation),
+            "base_validation_ndcg_at_10": trained.base_ndcg,
+            "steps": history.steps,
+        },
+    )

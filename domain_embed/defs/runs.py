@@ -1,0 +1,141 @@
+"""Planning and running one domain: only stale work, in one Dagster run."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
+from domain_embed.defs.assets import FORCE_TAG, REUSED, SECONDS, asset_spec, observe_source
+from domain_embed.defs.data import SOURCES
+from domain_embed.defs.graph import RECIPES
+from domain_embed.defs.staleness import Status, downstream, last_materialization, statuses
+from domain_embed.settings import Environment
+from domain_embed.stores.workspace import STORE_FOLDER, Workspace
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Status of every asset by name, in graph order, and the assets that may run again after the stale ones."""
+
+    statuses: Mapping[str, Status]
+    may_run: tuple[str, ...]
+    last_seconds: Mapping[str, float]
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """What has to run now."""
+        return tuple(name for name, status in self.statuses.items() if status.state != "fresh")
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What one run did: seconds per asset that worked, and the assets whose last result was reused."""
+
+    worked: Mapping[str, float]
+    reused: tuple[str, ...]
+    run_id: str
+
+
+@contextmanager
+def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance: that of DAGSTER_HOME, or one kept with the domains. Raises StoreError when unwritable."""
+    home = dagster_home(environment)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{home} cannot be written: {error}", "free space or fix permissions") from error
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def dagster_home(environment: Environment) -> Path:
+    """DAGSTER_HOME, or a folder kept with the domains."""
+    return Path(os.environ.get("DAGSTER_HOME") or environment.home / STORE_FOLDER / "dagster")
+
+
+def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
+    """Looks at the sources and says what is stale, why, and what may run again after it."""
+    settings, domain = workspace.settings, workspace.domain
+    sources = [dg.AssetKey([domain, name]) for name in SOURCES]
+    for key in sources:
+        observe_source(instance, workspace, settings, key)
+    specs = [asset_spec(domain, settings, recipe) for recipe in RECIPES]
+    found = statuses(instance, specs, sources)
+    stale = [key for key, status in found.items() if status.state != "fresh"]
+    return Plan(
+        {key.path[-1]: status for key, status in found.items()},
+        tuple(key.path[-1] for key in downstream(specs, stale) if key not in stale),
+        _last_seconds(instance, domain),
+    )
+
+
+def run_assets(
+    instance: dg.DagsterInstance, workspace: Workspace, definitions: dg.Definitions, names: Sequence[str], *,
+    force: bool = False,
+) -> RunOutcome:  # fmt: skip
+    """Runs these assets in one Dagster run in this process; those whose inputs turn out unchanged are reused.
+
+    Raises the DomainEmbedError of the asset that failed; what was made before it stays.
+    """
+    unknown = [name for name in names if name not in {recipe.name for recipe in RECIPES}]
+    if unknown:
+        known = ", ".join(recipe.name for recipe in RECIPES)
+        raise SettingsError(f"no asset {', '.join(map(repr, unknown))}", f"assets: {known}")
+    job = definitions.resolve_implicit_global_asset_job_def()
+    try:
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey([workspace.domain, name]) for name in names],
+            tags={FORCE_TAG: "1", "domain": workspace.domain} if force else {"domain": workspace.domain},
+            run_config=QUIET,
+        )
+    except dg.DagsterError as error:
+        raise _user_error(error) from error
+    except dg.Failure as failure:
+        raise _user_error(failure) from failure
+    return _outcome(result)
+
+
+def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
+    """Seconds each asset's last real work took."""
+    return _last_seconds(instance, domain)
+
+
+def _last_seconds(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
+    found = {}
+    for recipe in RECIPES:
+        event = last_materialization(instance, dg.AssetKey([domain, recipe.name]))
+        if event is not None and SECONDS in event.metadata:
+            found[recipe.name] = float(str(event.metadata[SECONDS].value))
+    return found
+
+
+def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
+    worked, reused = {}, []
+    for event in result.get_asset_materialization_events():
+        metadata = event.materialization.metadata
+        name = event.materialization.asset_key.path[-1]
+        if metadata[REUSED].value:
+            reused.append(name)
+        else:
+            worked[name] = float(str(metadata[SECONDS].value))
+    return RunOutcome(worked, tuple(reused), result.run_id)
+
+
+def _user_error(error: BaseException) -> BaseException:
+    """The product's own error behind Dagster's, if one is there; otherwise the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DomainEmbedError):
+            return cause
+        cause = cause.__cause__
+    return error

@@ -1,0 +1,95 @@
+"""What is stale and why, from the instance's events alone.
+
+Staleness is direct: an asset is stale when its own code version, or the content of something it reads, is not what its
+last materialization recorded. What lies downstream of it may run again, and does so only if content really changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import dagster as dg
+
+CODE_VERSION_TAG = "dagster/code_version"
+DATA_VERSION_TAG = "dagster/data_version"
+INPUT_VERSION_TAG = "dagster/input_data_version/"
+
+State = Literal["missing", "stale", "fresh"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether an asset's stored result still holds, and in words why not."""
+
+    state: State
+    causes: tuple[str, ...] = ()
+
+
+def input_tag(key: dg.AssetKey) -> str:
+    """The tag under which a materialization records the version of one input."""
+    return INPUT_VERSION_TAG + key.to_user_string()
+
+
+def last_materialization(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetMaterialization | None:
+    """The newest materialization of an asset."""
+    event = instance.get_latest_materialization_event(key)
+    return event.asset_materialization if event else None
+
+
+def observed_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    """The version a source had when it was last observed."""
+    records = instance.fetch_observations(key, limit=1).records
+    observation = records[0].asset_observation if records else None
+    return (observation.tags or {}).get(DATA_VERSION_TAG) if observation else None
+
+
+def observe(instance: dg.DagsterInstance, key: dg.AssetKey, version: str) -> None:
+    """Records a source's version, if it is news."""
+    if observed_version(instance, key) != version:
+        instance.report_runless_asset_event(dg.AssetObservation(key, tags={DATA_VERSION_TAG: version}))
+
+
+def statuses(
+    instance: dg.DagsterInstance, specs: Sequence[dg.AssetSpec], sources: Sequence[dg.AssetKey]
+) -> dict[dg.AssetKey, Status]:
+    """The status of every asset. `specs` are the materializable ones, `sources` the observed ones."""
+    latest = {spec.key: last_materialization(instance, spec.key) for spec in specs}
+    versions: dict[dg.AssetKey, str | None] = {key: observed_version(instance, key) for key in sources}
+    versions |= {key: (event.tags or {}).get(DATA_VERSION_TAG) if event else None for key, event in latest.items()}
+    return {spec.key: asset_status(spec, latest[spec.key], versions) for spec in specs}
+
+
+def asset_status(
+    spec: dg.AssetSpec, latest: dg.AssetMaterialization | None, versions: Mapping[dg.AssetKey, str | None]
+) -> Status:
+    """One asset's status, given its last materialization and the current versions of what it reads."""
+    if latest is None:
+        return Status("missing", ("never made",))
+    tags = latest.tags or {}
+    causes = list(_code_causes(tags.get(CODE_VERSION_TAG, ""), spec.code_version or ""))
+    for dep in spec.deps:
+        recorded = tags.get(input_tag(dep.asset_key))
+        if recorded != versions.get(dep.asset_key):
+            causes.append(f"{dep.asset_key.path[-1]} has new content")
+    return Status("stale", tuple(causes)) if causes else Status("fresh")
+
+
+def _code_causes(recorded: str, current: str) -> list[str]:
+    """Which parts of a code version differ: `mining: settings changed`."""
+    before, now = dict(map(_part, recorded.split())), dict(map(_part, current.split()))
+    changed = [name for name, version in now.items() if before.get(name) != version]
+    return [f"{name}: settings changed" if name != "code" else "the code that makes it changed" for name in changed]
+
+
+def _part(text: str) -> tuple[str, str]:
+    section, separator, version = text.partition(":")
+    return (section, version) if separator else ("code", section)
+
+
+def downstream(specs: Sequence[dg.AssetSpec], roots: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
+    """The roots and everything that reads them, directly or not, in the order of `specs`."""
+    found = set(roots)
+    for spec in specs:  # in topological order
+        if any(dep.asset_key in found for dep in spec.deps):
+            found.add(spec.key)
+    return [spec.key for spec in specs if spec.key in found]

@@ -1,0 +1,77 @@
+"""What an asset body gets and gives: bodies stay free of Dagster's and MLflow's plumbing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+import pyarrow as pa
+
+from domain_embed.settings import DomainSettings
+from domain_embed.stores.tracking import AssetTracker, Tracking
+from domain_embed.stores.workspace import Workspace
+
+SAMPLE_ROWS = 10
+CELL_CHARACTERS = 160
+
+
+@dataclass(frozen=True)
+class Work:
+    """One asset's work in one run. `settings` are those its code version was computed from."""
+
+    workspace: Workspace
+    settings: DomainSettings
+    tracker: AssetTracker
+    tracking: Tracking
+    forced: bool
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What a body made: the version of its content, and what to show of it. `metrics` also go to MLflow."""
+
+    version: str
+    metadata: Mapping[str, dg.MetadataValue | str | int | float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AssetRecipe:
+    """One asset of the graph: its body, what it reads, and which settings sections govern it.
+
+    Raise `revision` when the body's code changes what it makes from the same input.
+    """
+
+    body: Callable[[Work], Produced]
+    deps: tuple[str, ...]
+    group: str
+    kinds: frozenset[str]
+    sections: tuple[str, ...] = ()
+    revision: int = 1
+
+    @property
+    def name(self) -> str:
+        """The asset's name: its body's."""
+        return self.body.__name__
+
+    def code_version(self, settings: DomainSettings) -> str:
+        """Readable, so that a stale asset can say which section changed: `r1 mining:0a1b…`."""
+        hashes = [f"{section}:{getattr(settings, section).version()}" for section in self.sections]
+        return " ".join([f"r{self.revision}", *hashes])
+
+
+def sample_table(table: pa.Table, rows: int = SAMPLE_ROWS) -> dg.MetadataValue:
+    """The first rows as a table in the UI, long cells cut."""
+    return record_table(table.slice(0, rows).to_pylist())
+
+
+def record_table(records: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
+    """Records as a table in the UI."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord({key: _cell(value) for key, value in record.items()}) for record in records],
+        schema=dg.TableSchema([dg.TableColumn(name, "string") for name in (records[0] if records else {"empty": ""})]),
+    )
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"

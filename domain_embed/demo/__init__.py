@@ -1,0 +1,1 @@
+"""Demo domains: real corpora with real judgments, extracted from installed packages instead of downloaded."""

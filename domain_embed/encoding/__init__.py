@@ -1,0 +1,1 @@
+"""Text → vectors: dense by one sentence-transformers model, sparse by BM25."""

@@ -1,0 +1,88 @@
+"""BM25 as sparse vectors: term weights on the passage side, the store applies IDF on the query side.
+
+Score = Σ over query terms of idf(t) · tf · (k1 + 1) / (tf + k1 · (1 − b + b · length / average length)), Robertson and
+Zaragoza (2009), "The Probabilistic Relevance Framework: BM25 and Beyond"; idf as in Lucene and Qdrant.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import Stemmer
+from bm25s import stopwords
+
+from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.records import SparseVector
+from domain_embed.settings import SparseSettings
+
+WORD = re.compile(r"\w+")
+CACHED_TERMS = 1 << 18
+STOPWORDS = {"english": stopwords.STOPWORDS_EN} | {
+    name.removeprefix("STOPWORDS_").lower(): getattr(stopwords, name)
+    for name in dir(stopwords)
+    if name.startswith("STOPWORDS_")
+}
+
+
+class Analyzer:
+    """Text to term ids: words, lower-cased, without stop words, stemmed; the same for passages and queries.
+
+    Raises SettingsError for a language without a Snowball stemmer.
+    """
+
+    def __init__(self, language: str) -> None:
+        if language != "none" and language not in Stemmer.algorithms():
+            allowed = ", ".join([*sorted(Stemmer.algorithms()), "none"])
+            raise SettingsError(f"sparse.language: {language!r} is not known; allowed: {allowed}")
+        self.language = language
+        self._stem = Stemmer.Stemmer(language).stemWord if language != "none" else str
+        self._stopwords = frozenset(STOPWORDS.get(language, ()))
+        self._term = lru_cache(CACHED_TERMS)(self._uncached_term)
+
+    def terms(self, text: str) -> Counter[int]:
+        """How often each term id occurs."""
+        ids = (self._term(word) for word in WORD.findall(text.lower()))
+        return Counter(term for term in ids if term is not None)
+
+    def query_vector(self, text: str) -> SparseVector:
+        """Weight = occurrences in the query; empty when only stop words remain."""
+        return _sparse_vector(self.terms(text))
+
+    def _uncached_term(self, word: str) -> int | None:
+        return None if word in self._stopwords else term_id(self._stem(word))
+
+
+class Bm25Weights:
+    """Passage-side weights for a corpus of known average length."""
+
+    def __init__(self, analyzer: Analyzer, settings: SparseSettings, average_length: float) -> None:
+        self._analyzer = analyzer
+        self._k1, self._b = settings.k1, settings.b
+        self._average_length = max(average_length, 1.0)
+
+    @classmethod
+    def fit(cls, settings: SparseSettings, batches: Iterable[Sequence[str]]) -> "Bm25Weights":
+        """Reads the corpus once for its average length in terms."""
+        analyzer = Analyzer(settings.language)
+        lengths = [sum(analyzer.terms(text).values()) for texts in batches for text in texts]
+        return cls(analyzer, settings, float(np.mean(lengths)) if lengths else 0.0)
+
+    def passage_vector(self, text: str) -> SparseVector:
+        """The BM25 term-frequency factor of every term of the passage."""
+        terms = self._analyzer.terms(text)
+        length_norm = self._k1 * (1 - self._b + self._b * sum(terms.values()) / self._average_length)
+        return _sparse_vector({term: tf * (self._k1 + 1) / (tf + length_norm) for term, tf in terms.items()})
+
+
+@lru_cache(CACHED_TERMS)
+def term_id(term: str) -> int:
+    """A dimension for a term without a shared vocabulary: 32 bits of a hash, so two terms rarely meet."""
+    return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest())
+
+
+def _sparse_vector(weights: dict[int, float] | Counter[int]) -> SparseVector:
+    indices = np.array(sorted(weights), dtype=np.uint32)
+    return SparseVector(indices, np.array([weights[int(index)] for index in indices], dtype=np.float32))

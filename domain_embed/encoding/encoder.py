@@ -1,0 +1,105 @@
+"""The torch encoder: sentence-transformers' model, length-sorted batches of bounded tokens, bf16 where it pays."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain_embed.encoding.models import fingerprint, load_model
+from domain_embed.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+TOKENS_PER_BATCH = 2048
+"""Per forward pass, padding included: larger ones leave the processor caches and are slower."""
+CHARACTERS_PER_TOKEN = 64
+"""No tokenizer here packs more: longer texts are cut before tokenizing, so a million characters cost nothing."""
+TEXTS_PER_WINDOW = 4096
+"""Tokenized and sorted by length together; bounds memory."""
+
+
+class TorchEncoder:
+    """Encodes with a sentence-transformers model as it was trained to be used; see the Encoder port.
+
+    The fingerprint is taken of the fp32 weights, before any conversion to bf16.
+    """
+
+    def __init__(self, model: "SentenceTransformer", settings: ModelSettings) -> None:
+        self.fingerprint = fingerprint(model, settings)
+        self.dimensions: int = model.get_embedding_dimension()
+        self._settings = settings
+        self._model = model.to(_inference_dtype(model.device.type))
+        self._max_tokens: int = model.max_seq_length or 512
+
+    @classmethod
+    def load(cls, name: str, settings: ModelSettings, *, device: str | None = None) -> "TorchEncoder":
+        """Loads the model by folder or hub id. Raises ModelError when that fails."""
+        return cls(load_model(name, settings, device=device), settings)
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dimensions) float32 of unit length, in the order of `texts`."""
+        return self._encode(self._settings.query_prompt, texts)
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dimensions) float32 of unit length, in the order of `texts`."""
+        return self._encode(self._settings.document_prompt, texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens per text, special ones included, before anything is cut."""
+        return [len(ids) for ids in self._model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+
+    def _encode(self, prompt: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), TEXTS_PER_WINDOW):
+            window = [prompt + text for text in texts[start : start + TEXTS_PER_WINDOW]]
+            for rows, batch in length_sorted_batches(self._model, window, self._max_tokens, TOKENS_PER_BATCH):
+                vectors[start + rows] = self._forward(batch)
+        return vectors
+
+    def _forward(self, batch: dict[str, Any]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            features = {name: tensor.to(self._model.device) for name, tensor in batch.items()}
+            embedding = self._model(features)["sentence_embedding"].float()
+            unit: NDArray[np.float32] = torch.nn.functional.normalize(embedding, dim=-1).cpu().numpy()
+        return unit
+
+
+def length_sorted_batches(
+    model: "SentenceTransformer", texts: Sequence[str], max_tokens: int, tokens_per_batch: int
+) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
+    """(rows of `texts`, padded model inputs) per batch, longest first, each at most `tokens_per_batch` with padding.
+
+    A text longer than `max_tokens` is cut, and is then alone in its batch if it fills one.
+    """
+    cut = [text[: max_tokens * CHARACTERS_PER_TOKEN] for text in texts]
+    tokenized = model.tokenizer(cut, truncation=True, max_length=max_tokens, return_attention_mask=True)
+    lengths = np.array([len(ids) for ids in tokenized["input_ids"]])
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, tokens_per_batch // int(lengths[order[start]]))
+        rows = order[start : start + size]
+        inputs = {name: [values[row] for row in rows] for name, values in tokenized.items()}
+        batches.append((rows, dict(model.tokenizer.pad(inputs, return_tensors="pt"))))
+        start += size
+    return batches
+
+
+def _inference_dtype(device: str) -> Any:
+    """bf16 where the hardware multiplies it natively, else fp32."""
+    import torch
+
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if device == "cpu" and cpu_has_bf16() else torch.float32
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor has bf16 dot products (AVX-512 BF16 or AMX); without them bf16 is emulated and slow."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

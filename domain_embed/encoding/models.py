@@ -1,0 +1,89 @@
+"""Loading a sentence-transformers model and telling which model it is."""
+
+import hashlib
+import importlib.util
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError
+from domain_embed.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGE_PREFIX = "package:"
+
+
+class ModelError(DomainEmbedError):
+    """A model cannot be found, loaded or used for retrieval."""
+
+    exit_code = 6
+
+
+def resolve_model(base: str, folder: Path) -> str:
+    """The folder or hub id behind `model.base`; relative folders count from the domain's.
+
+    Raises SettingsError when a package or its folder is not installed.
+    """
+    if base.startswith(PACKAGE_PREFIX):
+        package, _, inside = base.removeprefix(PACKAGE_PREFIX).partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise SettingsError(f"model.base: package {package!r} is not installed", 'pip install "domain-embed[demo]"')
+        path = Path(spec.origin).parent / inside
+        if not path.is_dir():
+            raise SettingsError(f"model.base: package {package!r} has no folder {inside!r}")
+        return str(path)
+    local = (folder / base).resolve()
+    return str(local) if local.is_dir() else base
+
+
+def load_model(name: str, settings: ModelSettings, *, device: str | None = None) -> "SentenceTransformer":
+    """The model in fp32 with the settings' length limit, on the GPU when there is one.
+
+    Raises:
+        ModelError: When it cannot be loaded, or has no pooling that gives one vector per text.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = SentenceTransformer(name, device=device)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"model {name!r} cannot be loaded: {error}",
+            "model.base must be a sentence-transformers model: a hub id, a folder, or package:NAME/FOLDER",
+        ) from error
+    if model.get_embedding_dimension() is None:
+        raise ModelError(f"model {name!r} gives no sentence embedding of fixed size")
+    if settings.max_tokens is not None:
+        limit = getattr(model.transformers_model.config, "max_position_embeddings", settings.max_tokens)
+        if settings.max_tokens > limit:
+            raise SettingsError(f"model.max_tokens: {settings.max_tokens} is more than the model's {limit} positions")
+        model.max_seq_length = settings.max_tokens
+    return model.eval()
+
+
+def fingerprint(model: "SentenceTransformer", settings: ModelSettings) -> str:
+    """Identity of the vectors a model makes: 16 hex digits over all that decides them.
+
+    Covers weights, tokenizer, module configuration (pooling, normalisation), prompts and length limit; not the
+    device, number format or library versions, which change vectors by rounding only. Vectors are always unit length.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
+    digest.update(model.tokenizer.backend_tokenizer.to_str().encode())
+    for module in list(model.children())[1:]:
+        digest.update(f"{type(module).__name__} {_module_config(module)}".encode())
+    digest.update(repr((settings.query_prompt, settings.document_prompt, model.max_seq_length)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _module_config(module: Any) -> str:
+    config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
+    return repr(sorted(config.items()))

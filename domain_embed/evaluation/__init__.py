@@ -1,0 +1,1 @@
+"""Runs and judgments become evidence: measures, significance, what moved, and the report. No model is loaded here."""

@@ -1,0 +1,1 @@
+"""Model + passages → a complete collection."""

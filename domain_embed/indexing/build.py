@@ -1,0 +1,150 @@
+"""Building a collection: each distinct text is embedded once per model, the rest comes from the vector cache."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from domain_embed.contracts.ports import Encoder, TableReader, VectorCache, VectorStore
+from domain_embed.contracts.progress import progress_bar
+from domain_embed.contracts.records import CollectionInfo, Point, embedded_text
+from domain_embed.encoding.bm25 import Bm25Weights
+from domain_embed.settings import SparseSettings
+
+BATCH_PASSAGES = 1024
+"""Embedded, cached and written together: what an interrupted build loses at most."""
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did: texts that were embedded now, and passages whose vector was known."""
+
+    info: CollectionInfo
+    embedded: int
+    reused: int
+
+
+def collection_name(fingerprint: str, passages_version: str, sparse: SparseSettings) -> str:
+    """The name says what is in it: equal inputs, equal name."""
+    content = hashlib.sha256(f"{passages_version} {sparse.version()}".encode()).hexdigest()
+    return f"{fingerprint[:12]}-{content[:12]}"
+
+
+def build_collection(
+    store: VectorStore,
+    encoder: Encoder,
+    model: str,
+    passages: TableReader,
+    sparse: SparseSettings,
+    cache: VectorCache,
+    model_settings: Mapping[str, Any] | None = None,
+) -> BuildReport:
+    """Makes sure that the collection of this model and these passages exists, complete.
+
+    An existing one is returned as it is. An interrupted build goes on where its last cached batch ended, and only
+    texts this model has never embedded are embedded: after a change of the corpus, the new and changed ones.
+
+    Args:
+        store: Where the collection goes.
+        encoder: Makes the vectors; its fingerprint becomes the collection's.
+        model: What a searcher loads the same encoder from.
+        passages: A PASSAGES table.
+        sparse: BM25 settings for the vectors beside the dense ones.
+        cache: Vectors of this encoder's model by content hash.
+        model_settings: What else a searcher needs to load the same encoder.
+    """
+    name = collection_name(encoder.fingerprint, passages.version, sparse)
+    existing = next((info for info in store.collections() if info.name == name), None)
+    if existing is not None:
+        return BuildReport(existing, embedded=0, reused=existing.count)
+    weights = Bm25Weights.fit(sparse, _texts(passages))
+    info = CollectionInfo(
+        name=name,
+        fingerprint=encoder.fingerprint,
+        model=model,
+        dimensions=encoder.dimensions,
+        passages_version=passages.version,
+        count=passages.count,
+        sparse_language=sparse.language,
+        metadata_types=metadata_types(passages),
+        built_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        model_settings=model_settings or {},
+    )
+    embedded = 0
+
+    def points() -> Iterator[list[Point]]:
+        nonlocal embedded
+        with progress_bar(f"embed passages ({encoder.fingerprint[:6]})", passages.count, "passages") as progress:
+            for batch in passages.batches(BATCH_PASSAGES):
+                vectors, fresh = _embed(batch, encoder, cache)
+                embedded += fresh
+                yield _points(batch, vectors, weights)
+                progress.update(len(batch))
+
+    store.build(info, points())
+    return BuildReport(info, embedded, info.count - embedded)
+
+
+def metadata_types(passages: TableReader) -> dict[str, str]:
+    """The type of each top-level metadata key that can be filtered on: "str", "int", "float" or "bool".
+
+    A key can when its values are scalars, or lists of scalars, of one type; whole and broken numbers count as "float".
+    """
+    seen: dict[str, set[str]] = defaultdict(set)
+    for batch in passages.batches(BATCH_PASSAGES * 16, columns=["metadata"]):
+        for encoded in set(batch.column("metadata").to_pylist()):
+            for key, value in json.loads(encoded).items():
+                seen[key].update(type(one).__name__ for one in (value if isinstance(value, list) else [value]))
+    types = {key: found - {"NoneType"} for key, found in seen.items()}
+    merged = {key: {"float"} if found == {"int", "float"} else found for key, found in types.items()}
+    return {
+        key: next(iter(found))
+        for key, found in sorted(merged.items())
+        if len(found) == 1 and found <= {"str", "int", "float", "bool"}
+    }
+
+
+def _texts(passages: TableReader) -> Iterator[list[str]]:
+    for batch in passages.batches(BATCH_PASSAGES, columns=["title", "text"]):
+        yield _batch_texts(batch)
+
+
+def _batch_texts(batch: pa.RecordBatch) -> list[str]:
+    titles, bodies = batch.column("title").to_pylist(), batch.column("text").to_pylist()
+    return [embedded_text(title, body) for title, body in zip(titles, bodies, strict=True)]
+
+
+def _embed(batch: pa.RecordBatch, encoder: Encoder, cache: VectorCache) -> tuple[NDArray[np.float32], int]:
+    """(n, dim) vectors of a batch, and how many texts had to be embedded for it."""
+    hashes = batch.column("content_hash").to_pylist()
+    known = cache.get(hashes)
+    missing = {key: text for key, text in zip(hashes, _batch_texts(batch), strict=True) if key not in known}
+    if missing:
+        fresh = encoder.encode_documents(list(missing.values()))
+        cache.put(list(missing), fresh)
+        known.update(zip(missing, fresh, strict=True))
+    return np.stack([known[key] for key in hashes]), len(missing)
+
+
+def _points(batch: pa.RecordBatch, vectors: NDArray[np.float32], weights: Bm25Weights) -> list[Point]:
+    rows: Sequence[dict[str, Any]] = batch.to_pylist()
+    return [
+        Point(
+            passage_id=row["passage_id"],
+            doc_id=row["doc_id"],
+            title=row["title"],
+            text=row["text"],
+            metadata=json.loads(row["metadata"]),
+            content_hash=row["content_hash"],
+            dense=vector,
+            sparse=weights.passage_vector(embedded_text(row["title"], row["text"])),
+        )
+        for row, vector in zip(rows, vectors, strict=True)
+    ]

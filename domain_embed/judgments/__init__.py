@@ -1,0 +1,1 @@
+"""Labels → judgments → splits that do not leak."""

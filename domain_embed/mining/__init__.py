@@ -1,0 +1,1 @@
+"""Judgments + collection → hard negatives."""

@@ -1,0 +1,1 @@
+"""Evidence becomes a verdict, and a verdict moves the live alias or refuses to."""

@@ -1,0 +1,159 @@
+"""What is live: promotion, refusal, refresh and rollback of the one alias that queries use."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from domain_embed.contracts.errors import PromotionRefusedError, StoreError
+from domain_embed.contracts.ports import VectorStore
+from domain_embed.contracts.records import CollectionInfo, Verdict
+
+Action = Literal["promoted", "refreshed", "kept", "rolled back"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """One decision about the live alias, from one collection to another."""
+
+    action: Action
+    source: str
+    target: str
+    source_fingerprint: str
+    fingerprint: str
+    reason: str
+    at: str
+
+
+class PromotionLog:
+    """Every move of the alias, appended to a file before it happens. The alias itself is the truth."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> list[Move]:
+        """All moves, oldest first."""
+        if not self._path.exists():
+            return []
+        return [Move(**json.loads(line)) for line in self._path.read_text(encoding="utf-8").splitlines() if line]
+
+    def append(self, move: Move) -> None:
+        """Raises StoreError when it cannot be written; the alias must then stay."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(move)) + "\n")
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
+
+    def held_back(self) -> set[str]:
+        """Models a person rolled back from, unless promoted again since."""
+        held: set[str] = set()
+        for move in self.read():
+            if move.action == "rolled back":
+                held.add(move.source_fingerprint)
+            elif move.action == "promoted":
+                held.discard(move.fingerprint)
+        return held
+
+
+def settle(
+    store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
+    current: Mapping[str, CollectionInfo], base: str, require_parity: Callable[[CollectionInfo], None],
+    *, override_hold: bool = False,
+) -> Move:  # fmt: skip
+    """Decides what is live and moves the alias there, after the target's parity is proven.
+
+    A challenger goes live when its verdict says so and nobody rolled back from it. Otherwise the live model stays, or
+    the base model where nothing was live yet, in its collection of the current passages.
+
+    Args:
+        store: Holds collections and alias.
+        log: Gets the move, before it happens.
+        alias: The live alias.
+        verdict: On the challenger.
+        challenger: The collection of the tuned model.
+        current: For each model that may be live, by fingerprint, its collection of the current passages.
+        base: Fingerprint of the base model.
+        require_parity: Raises when a collection does not hold what it says.
+        override_hold: Promote even a model that was rolled back.
+    """
+    live = store.alias(alias)
+    infos = {info.name: info for info in store.collections()}
+    live_fingerprint = infos[live].fingerprint if live in infos else None
+    held = challenger.fingerprint in log.held_back() and not override_hold
+    if verdict.promote and not held and challenger.fingerprint != live_fingerprint:
+        target, reason = challenger, verdict.reasons[0]
+        action: Action = "promoted"
+    else:
+        target = current[live_fingerprint or base]
+        action = "kept" if target.name == live else "refreshed"
+        reason = _reason_to_stay(verdict, held, live_fingerprint, challenger.fingerprint)
+    move = Move(
+        action=action,
+        # Where nothing was live, the base model is what would have served, and what a rollback returns to.
+        source=live or current[base].name,
+        target=target.name,
+        source_fingerprint=live_fingerprint or base,
+        fingerprint=target.fingerprint,
+        reason=reason,
+        at=_now(),
+    )
+    if target.name != live:
+        require_parity(target)
+        log.append(move)
+        store.set_alias(alias, target.name)
+    return move
+
+
+def roll_back(store: VectorStore, log: PromotionLog, alias: str) -> Move:
+    """Puts the previous live model back, in the collection it had; repeated calls go further back.
+
+    Raises PromotionRefusedError when there is no earlier model, or its collection is gone.
+    """
+    live = store.alias(alias)
+    infos = {info.name: info for info in store.collections()}
+    previous = _previous_model(log.read(), live)
+    if live is None or previous is None:
+        raise PromotionRefusedError("there is no earlier model to roll back to")
+    if previous not in infos:
+        raise PromotionRefusedError(f"the earlier collection {previous} is gone")
+    move = Move(
+        action="rolled back",
+        source=live,
+        target=previous,
+        source_fingerprint=infos[live].fingerprint,
+        fingerprint=infos[previous].fingerprint,
+        reason="asked for",
+        at=_now(),
+    )
+    log.append(move)
+    store.set_alias(alias, previous)
+    return move
+
+
+def _previous_model(moves: Sequence[Move], live: str | None) -> str | None:
+    """The collection that was live before the live model came; a move that was logged but never made is no step."""
+    place = live
+    for move in reversed(moves):
+        if move.target != place or move.action == "rolled back":
+            continue
+        if move.source_fingerprint != move.fingerprint:
+            return move.source
+        place = move.source
+    return None
+
+
+def _reason_to_stay(verdict: Verdict, held: bool, live: str | None, challenger: str) -> str:
+    if verdict.promote and held:
+        return f"model {challenger} was rolled back; run with --force to promote it again"
+    if live == challenger:
+        return f"model {challenger} is live already"
+    stays = "the base model serves" if live is None else f"model {live} stays live"
+    return f"{stays}: {verdict.reasons[0]}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

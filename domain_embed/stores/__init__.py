@@ -1,0 +1,1 @@
+"""Adapters of the ports: vector stores, tracking, tables on disk."""

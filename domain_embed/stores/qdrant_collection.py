@@ -1,0 +1,111 @@
+"""One collection behind a Qdrant client, and the domain's values in the client's own types."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from domain_embed.contracts.errors import StoreError
+from domain_embed.contracts.records import CollectionInfo, Hit, Point, Scalar, SparseVector
+from domain_embed.stores import points as pt
+from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, QdrantCollection, Query, ef_for
+
+
+class ServedCollection(QdrantCollection):
+    """A collection behind a Qdrant client."""
+
+    def __init__(self, info: CollectionInfo, client: QdrantClient, full_name: str, address: str) -> None:
+        super().__init__(info)
+        self._client = client
+        self._name = full_name
+        self._address = address
+
+    def count(self) -> int:
+        """The number of points, counted."""
+        with store_errors(self._address):
+            return self._client.count(self._name, exact=True).count
+
+    def close(self) -> None:
+        """Nothing to release: the connection is the store's."""
+
+    def _query(
+        self, queries: Sequence[Query], limit: int, filters: Conditions, exact: bool, payload: bool
+    ) -> list[list[Hit]]:
+        shared: dict[str, Any] = {
+            "limit": limit,
+            "with_payload": pt.HIT_FIELDS if payload else pt.HIT_FIELDS[:1],
+            "filter": _filter(filters),
+        }
+        if self._address:  # the in-process client always scans, and warns about parameters
+            shared["params"] = models.SearchParams(exact=exact, hnsw_ef=ef_for(limit))
+        requests = [models.QueryRequest(**_nearest(query), **shared) for query in queries]
+        with store_errors(self._address):
+            responses = self._client.query_batch_points(self._name, requests)
+        return [[pt.hit_from(hit.payload, hit.score) for hit in response.points] for response in responses]
+
+    def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:
+        ids = [pt.point_id(passage_id) for passage_id in passage_ids]
+        with store_errors(self._address):
+            records = self._client.retrieve(self._name, ids, with_payload=True, with_vectors=True)
+        return [_point(record) for record in records]
+
+    def _page(self, offset: Any, fields: list[str]) -> tuple[list[Mapping[str, Any]], Any]:
+        with store_errors(self._address):
+            records, following = self._client.scroll(
+                self._name, limit=POINTS_PER_PAGE, offset=offset, with_payload=fields
+            )
+        return [record.payload or {} for record in records], following
+
+
+def to_struct(point: Point) -> models.PointStruct:
+    """A point as the client takes it."""
+    vectors: dict[str, Any] = {pt.DENSE: point.dense.tolist()}
+    # An empty sparse vector would count as a document for IDF in some stores and not in others.
+    if len(point.sparse.indices):
+        vectors[pt.SPARSE] = _sparse(point.sparse)
+    return models.PointStruct(id=pt.point_id(point.passage_id), vector=vectors, payload=pt.payload_of(point))
+
+
+def _point(record: models.Record) -> Point:
+    vectors: Any = record.vector
+    sparse = vectors.get(pt.SPARSE)
+    terms = None if sparse is None else pt.sparse_from(sparse.indices, sparse.values)
+    return pt.point_from(record.payload or {}, vectors[pt.DENSE], terms)
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+
+
+def _nearest(query: Query) -> dict[str, Any]:
+    if isinstance(query, SparseVector):
+        return {"query": _sparse(query), "using": pt.SPARSE}
+    return {"query": query.tolist(), "using": pt.DENSE}
+
+
+def _filter(filters: Conditions) -> models.Filter | None:
+    any_of: list[Any] = [models.Filter(should=[_field(path, value) for value in values]) for path, values in filters]
+    return models.Filter(must=any_of) if any_of else None
+
+
+def _field(path: str, value: Scalar) -> models.FieldCondition:
+    if isinstance(value, float):
+        return models.FieldCondition(key=path, range=models.Range(gte=value, lte=value))
+    return models.FieldCondition(key=path, match=models.MatchValue(value=value))
+
+
+@contextmanager
+def store_errors(address: str) -> Iterator[None]:
+    """Turns what the client raises into a StoreError that names the server and never the key."""
+    try:
+        yield
+    except ResponseHandlingException as error:
+        raise StoreError(
+            f"Qdrant at {address} does not answer: {error}", "start the server, or correct the url in the settings"
+        ) from error
+    except UnexpectedResponse as error:
+        hint = "check the api key" if error.status_code in (401, 403) else "see the server's log"
+        answer = error.content.decode(errors="replace")[:300]
+        raise StoreError(f"Qdrant at {address} refused with status {error.status_code}: {answer}", hint) from error

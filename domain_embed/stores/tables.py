@@ -1,0 +1,87 @@
+"""Tables as Parquet files, written whole or not at all, with the version of their content inside."""
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from domain_embed.contracts.errors import NotReadyError, StoreError
+
+VERSION_KEY = b"domain_embed.version"
+ROWS_PER_GROUP = 16_384
+
+
+class ParquetTable:
+    """One stored table; see the TableReader port. Stays readable while a newer one takes its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        self.version = self._file.metadata.metadata[VERSION_KEY].decode()
+        self.count: int = self._file.metadata.num_rows
+
+    def batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Record batches of at most `size` rows, in stored order."""
+        yield from self._file.iter_batches(batch_size=size, columns=columns)
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole table in memory."""
+        return self._file.read(columns=columns)
+
+
+class TableStore:
+    """Named tables in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> ParquetTable:
+        """Replaces the table with these rows in one step; on any error the old one stays.
+
+        Raises StoreError when the folder cannot be written.
+        """
+        target = self._path(name)
+        draft = target.with_name(f".{name}-{uuid.uuid4().hex}.parquet")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _write_versioned(draft, batches, schema)
+            draft.replace(target)
+        except OSError as error:
+            raise StoreError(f"table {target} cannot be written: {error}", "free space or fix permissions") from error
+        finally:
+            draft.unlink(missing_ok=True)
+        return ParquetTable(target)
+
+    def write_table(self, name: str, table: pa.Table) -> ParquetTable:
+        """Like `write`, for a table in memory."""
+        return self.write(name, table.to_batches(max_chunksize=ROWS_PER_GROUP), table.schema)
+
+    def read(self, name: str) -> ParquetTable:
+        """Raises NotReadyError when no run has written it yet."""
+        path = self._path(name)
+        if not path.exists():
+            raise NotReadyError(f"{path} does not exist yet", "`domain-embed run NAME` makes it")
+        return ParquetTable(path)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.parquet"
+
+
+def _write_versioned(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+    row_hashes = [np.empty(0, dtype=np.uint64)]
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            row_hashes.append(_hash_rows(batch))
+        names = ",".join(f"{field.name}:{field.type}" for field in schema)
+        version = hashlib.sha256(names.encode() + np.sort(np.concatenate(row_hashes)).tobytes()).hexdigest()[:16]
+        writer.add_key_value_metadata({VERSION_KEY.decode(): version})
+
+
+def _hash_rows(batch: pa.RecordBatch) -> np.ndarray:
+    """One 64-bit hash a row; of the values, not of the file, so that a library upgrade makes nothing stale."""
+    return pd.util.hash_pandas_object(batch.to_pandas(), index=False, categorize=False).to_numpy()

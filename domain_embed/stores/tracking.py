@@ -1,0 +1,150 @@
+"""MLflow: one experiment per domain, one parent run per Dagster run, one nested run per asset."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT_PREFIX = "domain-embed/"
+PARENT_TAG = "domain_embed.dagster_run"
+METRICS_PER_CALL = 200
+DEFAULT_UI = "http://127.0.0.1:5000"
+"""Where `domain-embed ui` serves MLflow when tracking goes to the local file."""
+
+
+class AssetTracker:
+    """Takes the figures of one asset's work; see the Tracker port. Metrics are sent in batches."""
+
+    def __init__(self, client: "MlflowClient", run_id: str, experiment_id: str, ui: str) -> None:
+        self.run_id = run_id
+        self.url = f"{ui}/#/experiments/{experiment_id}/runs/{run_id}"
+        self._client = client
+        self._pending: list[Any] = []
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Kept as text, cut where MLflow's limit is."""
+        from mlflow.entities import Param
+
+        batch = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        self._client.log_batch(self.run_id, params=batch)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Kept until a batch is full or the asset is done."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._pending += [Metric(_metric_name(key), value, now, step or 0) for key, value in metrics.items()]
+        if len(self._pending) >= METRICS_PER_CALL:
+            self.flush()
+
+    def log_artifact(self, path: Path) -> str:
+        """Copies a file into the run and returns the address of its page."""
+        self._client.log_artifact(self.run_id, str(path))
+        return f"{self.url}/artifacts/{path.name}"
+
+    def register_model(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> str:
+        """Logs the checkpoint as a model of this run, registers it under `name` and gives it the alias.
+
+        Returns the version.
+        """
+        import mlflow
+        from sentence_transformers import SentenceTransformer
+
+        mlflow.set_tracking_uri(self._client.tracking_uri)
+        with mlflow.start_run(run_id=self.run_id):
+            # Stated requirements: working them out takes longer than the logging itself.
+            logged = mlflow.sentence_transformers.log_model(
+                SentenceTransformer(str(checkpoint)), name="model", pip_requirements=["sentence-transformers"],
+                registered_model_name=name,
+            )  # fmt: skip
+        version = str(logged.registered_model_version)
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, version, key, value)
+        self._client.set_registered_model_alias(name, alias, version)
+        return version
+
+    def flush(self) -> None:
+        """Sends what is pending."""
+        if self._pending:
+            self._client.log_batch(self.run_id, metrics=self._pending)
+            self._pending = []
+
+
+class Tracking:
+    """Opens runs in MLflow; a local sqlite file needs no server and is set up once, under a lock."""
+
+    def __init__(self, uri: str | None, folder: Path) -> None:
+        self._folder = folder
+        self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
+        self.ui = uri if uri and uri.startswith("http") else DEFAULT_UI
+
+    @contextmanager
+    def asset_run(self, domain: str, dagster_run: str, asset: str) -> Iterator[AssetTracker]:
+        """A nested run for one asset; it ends FAILED when the body raises."""
+        client = self.client()
+        experiment = self._experiment(client, domain)
+        parent = self._parent(client, experiment, dagster_run)
+        tags = {"mlflow.parentRunId": parent, "asset": asset}
+        run = client.create_run(experiment, run_name=asset, tags=tags)
+        tracker = AssetTracker(client, run.info.run_id, experiment, self.ui)
+        status = "FAILED"
+        try:
+            yield tracker
+            status = "FINISHED"
+        finally:
+            tracker.flush()
+            client.set_terminated(run.info.run_id, status)
+            client.set_terminated(parent, status)
+
+    def set_alias(self, domain: str, alias: str, fingerprint: str) -> None:
+        """Moves a registry alias to the version of a checkpoint; removes it when that was never registered."""
+        client, name = self.client(), registered_name(domain)
+        found = client.search_model_versions(f"name='{name}' and tags.fingerprint='{fingerprint}'")
+        if found:
+            client.set_registered_model_alias(name, alias, found[0].version)
+        elif client.search_registered_models(f"name='{name}'"):
+            client.delete_registered_model_alias(name, alias)
+
+    def client(self) -> "MlflowClient":
+        """A client of the store; makes and migrates a local one first."""
+        from mlflow.tracking import MlflowClient
+
+        if not self.uri.startswith("sqlite"):
+            return MlflowClient(self.uri)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Two processes that open a fresh file at once both try to migrate it, and one crashes.
+        with FileLock(self._folder / ".setup.lock"):
+            client = MlflowClient(self.uri)
+            client.search_experiments(max_results=1)
+        return client
+
+    def _experiment(self, client: "MlflowClient", domain: str) -> str:
+        name = EXPERIMENT_PREFIX + domain
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (self._folder / "artifacts" / domain).as_uri() if self.uri.startswith("sqlite") else None
+        return str(client.create_experiment(name, artifact_location=location))
+
+    def _parent(self, client: "MlflowClient", experiment: str, dagster_run: str) -> str:
+        found = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{dagster_run}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        run = client.create_run(experiment, run_name=f"run {dagster_run[:8]}", tags={PARENT_TAG: dagster_run})
+        return str(run.info.run_id)
+
+
+def registered_name(domain: str) -> str:
+    """The name of a domain's model in the registry."""
+    return f"domain-embed-{domain}"
+
+
+def _metric_name(name: str) -> str:
+    """MLflow allows no @ in a metric's name."""
+    return name.replace("@", "_at_")

@@ -1,0 +1,57 @@
+"""The vector cache: every text is embedded once per model, and a crash loses at most one chunk."""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from domain_embed.contracts.errors import StoreError
+
+
+class FileVectorCache:
+    """Vectors of one model as immutable Arrow files, read through memory maps; see the VectorCache port.
+
+    A chunk becomes visible by a rename, so processes may write the same folder at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._place: dict[str, tuple[int, int]] = {}  # content hash -> (chunk, row)
+        self._chunks: list[NDArray[np.float32]] = []
+        for path in sorted(folder.glob("*.arrow")):
+            self._load(path)
+
+    def get(self, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The known ones among `hashes`, each (dim,) float32."""
+        found = {}
+        for content_hash in hashes:
+            if content_hash in self._place:
+                chunk, row = self._place[content_hash]
+                found[content_hash] = self._chunks[chunk][row]
+        return found
+
+    def put(self, hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keeps `vectors` (n, dim), all of them or none. Raises StoreError when they cannot be written."""
+        path = self._folder / f"{uuid.uuid4().hex}.arrow"
+        draft = path.with_suffix(".draft")
+        values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        table = pa.table({"content_hash": list(hashes), "vector": values})
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
+        self._load(path)
+
+    def _load(self, path: Path) -> None:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        column = table["vector"].combine_chunks()
+        self._chunks.append(column.values.to_numpy().reshape(len(table), -1))
+        chunk = len(self._chunks) - 1
+        self._place.update({key: (chunk, row) for row, key in enumerate(table["content_hash"].to_pylist())})

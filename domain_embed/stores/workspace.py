@@ -1,0 +1,120 @@
+"""One domain's workspace: where its files, tables, vectors, checkpoints, collections and reports live."""
+
+import json
+import uuid
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from domain_embed.contracts.errors import NotReadyError, StoreError
+from domain_embed.contracts.ports import VectorStore
+from domain_embed.contracts.records import CollectionInfo
+from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.encoding.models import resolve_model
+from domain_embed.retrieval.searcher import Searcher
+from domain_embed.settings import DomainSettings, Environment, ModelSettings
+from domain_embed.stores.tables import TableStore
+from domain_embed.stores.vectors import FileVectorCache
+
+STORE_FOLDER = ".store"
+CHECKPOINT_PREFIX = "checkpoint:"
+LIVE, BASE, CHALLENGER = "live", "base", "challenger"
+"""The aliases: what queries use, the base model's collection, and the newest tuned model's."""
+
+
+class Workspace:
+    """Opens the stores of one domain. Sources lie in `folder`; everything the product makes, in `root`."""
+
+    def __init__(self, environment: Environment, domain: str) -> None:
+        self.environment = environment
+        self.domain = domain
+        self.folder = environment.domain_folder(domain)
+        self.root = environment.home / STORE_FOLDER / "domains" / domain
+        self.tables = TableStore(self.root / "tables")
+        self.checkpoints = self.root / "checkpoints"
+        self.reports = self.root / "reports"
+        self.promotions = self.root / "promotions.jsonl"
+
+    @property
+    def settings(self) -> DomainSettings:
+        """The domain's settings as they are in its file now."""
+        return self.environment.settings(self.domain)
+
+    @cached_property
+    def vector_store(self) -> VectorStore:
+        """A Qdrant server when QDRANT_URL is set, Qdrant Edge on disk otherwise."""
+        if self.environment.qdrant_url:
+            from domain_embed.stores.qdrant import QdrantStore
+
+            key = self.environment.qdrant_api_key
+            return QdrantStore.connect(self.environment.qdrant_url, key, prefix=f"{self.domain}--")
+        from domain_embed.stores.edge import EdgeStore
+
+        return EdgeStore(self.root / "index")
+
+    def vector_cache(self, fingerprint: str) -> FileVectorCache:
+        """The vectors one model has made so far."""
+        return FileVectorCache(self.root / "vectors" / fingerprint)
+
+    def model_location(self, model: str) -> str:
+        """The folder or hub id behind `model.base`, or behind `checkpoint:FINGERPRINT`."""
+        if model.startswith(CHECKPOINT_PREFIX):
+            return str(self.checkpoints / model.removeprefix(CHECKPOINT_PREFIX))
+        return resolve_model(model, self.folder)
+
+    def encoder(self, model: str, settings: ModelSettings) -> TorchEncoder:
+        """The encoder of a model; loaded once per process."""
+        return _load_encoder(self.model_location(model), settings)
+
+    def encoder_of(self, info: CollectionInfo) -> TorchEncoder:
+        """The encoder a collection was built with."""
+        return self.encoder(info.model, ModelSettings(**info.model_settings))
+
+    def searcher(self, collection: str) -> Searcher:
+        """A searcher over a collection, with the encoder it was built with."""
+        opened = self.vector_store.open(collection)
+        return Searcher(opened, self.encoder_of(opened.info), self.settings.retrieval)
+
+    def aliased(self, alias: str) -> str:
+        """The collection behind an alias. Raises NotReadyError when no run has set it."""
+        name = self.vector_store.alias(alias)
+        if name is None:
+            raise NotReadyError(f"domain {self.domain!r} has no {alias} collection yet", "`domain-embed run` makes it")
+        return name
+
+    def save_report(self, name: str, content: dict[str, Any], html: str) -> Path:
+        """Keeps a report under its name and as the latest one; returns the HTML file."""
+        folder = self.reports / name
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "report.html"
+        write_atomically(page, html)
+        content = {**content, "html": str(page)}
+        write_atomically(folder / "report.json", json.dumps(content, indent=1))
+        write_atomically(self.reports / "latest.json", json.dumps(content, indent=1))
+        return page
+
+    def latest_report(self) -> dict[str, Any]:
+        """The newest report. Raises NotReadyError when there is none."""
+        path = self.reports / "latest.json"
+        if not path.exists():
+            raise NotReadyError(
+                f"domain {self.domain!r} has no report yet", f"`domain-embed run {self.domain}` makes it"
+            )
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return report
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file in one step. Raises StoreError when it cannot be written."""
+    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
+
+
+@lru_cache(maxsize=3)
+def _load_encoder(model: str, settings: ModelSettings) -> TorchEncoder:
+    return TorchEncoder.load(model, settings)

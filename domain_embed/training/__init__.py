@@ -1,0 +1,1 @@
+"""Pairs + hard negatives → a checkpoint."""

@@ -1,0 +1,127 @@
+"""Training pairs and the batches they are drawn in: no passage is ever its own query's negative."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from domain_embed.contracts.errors import TrainingError
+from domain_embed.contracts.ports import TableReader
+from domain_embed.contracts.records import embedded_text
+
+
+@dataclass(frozen=True)
+class TrainingPairs:
+    """Everything training reads. Passages are texts without repeats: equal text is one passage here.
+
+    `pairs` (n, 2) int64 holds (query, passage) indices; `positives[q]` are all known positives of query q and
+    `negatives[q]` its hard negatives, as passage indices.
+    """
+
+    queries: Sequence[str]
+    passages: Sequence[str]
+    pairs: NDArray[np.int64]
+    positives: Sequence[frozenset[int]]
+    negatives: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step. `queries` (n,) and `passages` (m,) are indices; `passages[targets[i]]` answers query i.
+
+    `masked` (n, m) bool marks passages that also answer query i, which must not count as its negatives.
+    """
+
+    queries: NDArray[np.int64]
+    passages: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    masked: NDArray[np.bool_]
+
+
+def training_pairs(splits: pa.Table, hard_negatives: pa.Table, passages: TableReader) -> TrainingPairs:
+    """The train split's pairs with their hard negatives and texts.
+
+    Raises TrainingError when there are fewer than two pairs with different positives.
+    """
+    frame = splits.to_pandas()
+    train = frame[frame["split"] == "train"]
+    mined = hard_negatives.to_pandas()
+    index_of, texts = _distinct_texts(set(train["passage_id"]) | set(mined["passage_id"]), passages)
+    query_texts = train.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
+    row_of = {query_id: row for row, query_id in enumerate(query_texts.index)}
+    pairs = np.array(
+        sorted({(row_of[q], index_of[p]) for q, p in zip(train["query_id"], train["passage_id"], strict=True)})
+    )
+    positives: list[set[int]] = [set() for _ in row_of]
+    for query, passage in pairs:
+        positives[query].add(int(passage))
+    negatives: list[list[int]] = [[] for _ in row_of]
+    for query_id, passage_id in zip(mined["query_id"], mined["passage_id"], strict=True):
+        if query_id in row_of and index_of[passage_id] not in positives[row_of[query_id]]:
+            negatives[row_of[query_id]].append(index_of[passage_id])
+    if len(set(pairs[:, 1].tolist())) < 2:
+        raise TrainingError(f"{len(pairs)} training pairs with one positive: nothing to tell apart", "add judgments")
+    return TrainingPairs(list(query_texts), texts, pairs, [frozenset(known) for known in positives], negatives)
+
+
+def epoch_batches(data: TrainingPairs, batch_size: int, hard_negatives: int, seed: int, epoch: int) -> list[Batch]:
+    """All batches of one epoch: every pair once, in an order and with negatives that seed and epoch decide.
+
+    Within a batch no two pairs share a query or a positive; a pair that would is kept for a later one. A last batch
+    of a single pair has nothing to tell apart and is left out.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    waiting = deque(int(row) for row in generator.permutation(len(data.pairs)))
+    batches = []
+    while waiting:
+        rows = _draw(waiting, data, batch_size)
+        if len(rows) > 1:
+            batches.append(_batch(data, rows, hard_negatives, generator))
+    return batches
+
+
+def _draw(waiting: deque[int], data: TrainingPairs, size: int) -> list[int]:
+    """Takes up to `size` pairs with distinct queries and positives; passed-over ones stay first in line."""
+    rows: list[int] = []
+    passed_over: list[int] = []
+    queries: set[int] = set()
+    passages: set[int] = set()
+    while waiting and len(rows) < size and len(passed_over) < 20 * size:
+        row = waiting.popleft()
+        query, passage = data.pairs[row].tolist()
+        if query in queries or passage in passages:
+            passed_over.append(row)
+        else:
+            rows.append(row)
+            queries.add(query)
+            passages.add(passage)
+    waiting.extendleft(reversed(passed_over))
+    return rows
+
+
+def _batch(data: TrainingPairs, rows: Sequence[int], hard_negatives: int, generator: np.random.Generator) -> Batch:
+    queries, positives = data.pairs[list(rows)].T
+    drawn: list[int] = []
+    for query in queries:
+        candidates = data.negatives[query]
+        drawn += [candidates[pick] for pick in generator.permutation(len(candidates))[:hard_negatives]]
+    extra = np.array(sorted(set(drawn) - set(positives.tolist())), dtype=np.int64)
+    passages = np.concatenate([positives, extra])
+    masked = np.array([[passage in data.positives[query] for passage in passages.tolist()] for query in queries])
+    targets = np.arange(len(queries))
+    masked[targets, targets] = False
+    return Batch(queries, passages, targets, masked)
+
+
+def _distinct_texts(passage_ids: set[str], passages: TableReader) -> tuple[dict[str, int], list[str]]:
+    index_of_text: dict[str, int] = {}
+    index_of: dict[str, int] = {}
+    for batch in passages.batches(16_384, columns=["passage_id", "title", "text"]):
+        for row in batch.to_pylist():
+            if row["passage_id"] in passage_ids:
+                text = embedded_text(row["title"], row["text"])
+                index_of[row["passage_id"]] = index_of_text.setdefault(text, len(index_of_text))
+    return index_of, list(index_of_text)

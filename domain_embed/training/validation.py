@@ -1,0 +1,79 @@
+"""Validation: how well a model in training ranks the validation queries' positives among their near misses."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from domain_embed.contracts.ports import Collection, Encoder
+from domain_embed.contracts.records import Qrels, Run, embedded_text
+
+BATCH_QUERIES = 512
+RANKED = 10
+
+Measure = Callable[[Run, Qrels], float]
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """The validation queries, and one pool of passages for all of them.
+
+    The pool holds every positive and every query's nearest passages by the base model. It is harder per passage than
+    the corpus and far smaller; figures compare epochs with each other and with `base_ndcg`, not with the test set.
+    """
+
+    query_ids: Sequence[str]
+    queries: Sequence[str]
+    passage_ids: Sequence[str]
+    passages: Sequence[str]
+    qrels: Qrels
+    base_ndcg: float
+
+
+def validation_set(
+    splits: pa.Table, collection: Collection, encoder: Encoder, depth: int, ndcg: Measure
+) -> ValidationSet:
+    """The validation split with a pool from the base model's collection, and the base model's own nDCG@10 in it."""
+    frame = splits.to_pandas()
+    rows = frame[frame["split"] == "validation"]
+    qrels: dict[str, dict[str, int]] = {}
+    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
+        qrels.setdefault(query_id, {})[passage_id] = int(grade)
+    texts = rows.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
+    vectors = encoder.encode_queries(list(texts))
+    near = collection.search_dense(vectors, depth)
+    pool_ids = sorted(set(rows["passage_id"]) | {hit.passage_id for hits in near for hit in hits})
+    points = collection.fetch(pool_ids)
+    run = _rank(list(texts.index), vectors, [point.passage_id for point in points], np.stack([p.dense for p in points]))
+    return ValidationSet(
+        query_ids=list(texts.index),
+        queries=list(texts),
+        passage_ids=[point.passage_id for point in points],
+        passages=[embedded_text(point.title, point.text) for point in points],
+        qrels=qrels,
+        base_ndcg=ndcg(run, qrels),
+    )
+
+
+def validate(data: ValidationSet, embed_queries: Embed, embed_passages: Embed, ndcg: Measure) -> float:
+    """nDCG@10 of a model on the validation set."""
+    run = _rank(data.query_ids, embed_queries(data.queries), data.passage_ids, embed_passages(data.passages))
+    return ndcg(run, data.qrels)
+
+
+def _rank(
+    query_ids: Sequence[str], queries: NDArray[np.float32], passage_ids: Sequence[str], passages: NDArray[np.float32]
+) -> Mapping[str, list[str]]:
+    """The best ten passages per query; equal scores stand in order of passage id, as everywhere."""
+    order = np.argsort(np.array(passage_ids))
+    sorted_ids, sorted_passages = np.array(passage_ids)[order], passages[order]
+    run = {}
+    for start in range(0, len(query_ids), BATCH_QUERIES):
+        scores = queries[start : start + BATCH_QUERIES] @ sorted_passages.T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :RANKED]
+        for query_id, row in zip(query_ids[start : start + BATCH_QUERIES], best, strict=True):
+            run[query_id] = sorted_ids[row].tolist()
+    return run

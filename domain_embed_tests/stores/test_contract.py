@@ -1,0 +1,422 @@
+"""What every vector store owes its callers, asked of each adapter alike."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from domain_embed.contracts.errors import NotReadyError, StoreError
+from domain_embed.contracts.ports import Collection, VectorStore
+from domain_embed.contracts.records import Hit, Point, Where
+from domain_embed.stores.edge import EdgeStore
+from domain_embed.stores.qdrant import QdrantStore
+from domain_embed_tests.stores.samples import (
+    ALL_IDS,
+    AXIS_X,
+    BUCKET,
+    EC2_TAG,
+    EMPTY,
+    IAM_KEY,
+    KEY,
+    POINTS,
+    S3_ACL,
+    S3_LIST,
+    TAG,
+    UNSEEN,
+    idf,
+    info,
+    point,
+    sparse,
+)
+
+BACKENDS = ["edge", "memory", "server"]
+
+
+@contextmanager
+def a_store(backend: str, folder: Path) -> Iterator[VectorStore]:
+    if backend == "edge":
+        yield EdgeStore(folder)
+    elif backend == "memory":
+        yield QdrantStore.in_memory("test-")
+    elif url := os.environ.get("QDRANT_URL"):
+        prefix = f"test-{uuid.uuid4().hex}-"
+        store = QdrantStore.connect(url, os.environ.get("QDRANT_API_KEY"), prefix)
+        yield store
+        for collection in store._client.get_collections().collections:
+            if collection.name.startswith(prefix):
+                store._client.delete_collection(collection.name)
+    else:
+        pytest.skip("no Qdrant server: set QDRANT_URL (and QDRANT_API_KEY) to run the suite against one")
+
+
+@pytest.fixture(params=BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStore]:
+    with a_store(request.param, tmp_path / "vectors") as empty:
+        yield empty
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    """The sample collection, built once: what is immutable can be shared."""
+    with a_store(request.param, tmp_path_factory.mktemp("vectors")) as store:
+        store.build(info(), [POINTS[:2], [], POINTS[2:]])
+        collection = store.open("aws-1")
+        yield collection
+        collection.close()
+
+
+def ids(hits: Sequence[Hit]) -> list[str]:
+    return [hit.passage_id for hit in hits]
+
+
+def scores(hits: Sequence[Hit]) -> list[float]:
+    return [hit.score for hit in hits]
+
+
+# --- dense search ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_dense_hits_carry_cosines_in_falling_order(aws: Collection, exact: bool) -> None:
+    [hits] = aws.search_dense(AXIS_X, 10, exact=exact)
+    assert ids(hits) == [S3_ACL, S3_LIST, EC2_TAG, IAM_KEY, EMPTY]
+    assert scores(hits) == pytest.approx([1.0, 0.8, 0.6, 0.0, -1.0], abs=1e-6)
+
+
+def test_the_length_of_a_query_does_not_matter(aws: Collection) -> None:
+    [hits] = aws.search_dense(5 * AXIS_X, 2, exact=True)
+    assert scores(hits) == pytest.approx([1.0, 0.8], abs=1e-6)
+
+
+def test_each_row_is_a_query_of_its_own(aws: Collection) -> None:
+    queries = np.array([[0, 0, 1], [0, 1, 0]] * 50, np.float32)
+    found = aws.search_dense(queries, 1)
+    assert [ids(hits) for hits in found] == [[IAM_KEY], [EC2_TAG]] * 50
+
+
+def test_no_queries_and_no_hits_wanted(aws: Collection) -> None:
+    assert aws.search_dense(np.empty((0, 3), np.float32), 3) == []
+    assert aws.search_sparse([], 3) == []
+    assert aws.search_dense(AXIS_X, 0) == [[]]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("k", [1, 2, 3, 6])
+def test_ties_are_ordered_and_cut_by_passage_id(store: VectorStore, k: int, exact: bool) -> None:
+    tied = [point(name, (0.6, 0.8, 0)) for name in ("d", "b", "e", "a", "c")]
+    store.build(info(count=6), [[*tied, point("best", (1, 0, 0))]])
+    [hits] = store.open("aws-1").search_dense(AXIS_X, k, exact=exact)
+    assert ids(hits) == ["best", "a", "b", "c", "d", "e"][:k]
+
+
+def test_a_hit_has_a_payload_only_when_asked(aws: Collection) -> None:
+    [[bare]] = aws.search_dense(AXIS_X, 1)
+    [[full]] = aws.search_dense(AXIS_X, 1, payload=True)
+    assert (bare.title, bare.text, bare.metadata) == ("", "", {})
+    assert (full.title, full.text) == ("Title of s3/acl", "Text of s3/acl")
+    assert full.metadata == {"service": "s3", "year": 2020, "price": 1.5, "public": True}
+
+
+@pytest.mark.parametrize("query", [[[1, 0]], [1, 0, 0], [[np.nan, 0, 0]]])
+def test_a_query_that_cannot_be_compared_is_refused(aws: Collection, query: list[Any]) -> None:
+    with pytest.raises(StoreError, match="'aws-1' takes finite query vectors"):
+        aws.search_dense(np.array(query, np.float32), 3)
+
+
+def test_approximate_search_finds_what_exact_search_finds(store: VectorStore) -> None:
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(400, 3))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    store.build(info(count=400), [[point(f"p{n:03}", row) for n, row in enumerate(rows)]])
+    collection = store.open("aws-1")
+    queries = rows[:20].astype(np.float32)
+    exact = [ids(hits) for hits in collection.search_dense(queries, 10, exact=True)]
+    true = [[f"p{n:03}" for n in np.argsort(-(rows @ row))[:10]] for row in rows[:20]]
+    approximate = [ids(hits) for hits in collection.search_dense(queries, 10)]
+    assert exact == true
+    assert sum(len(set(a) & set(b)) for a, b in zip(approximate, true, strict=True)) >= 190
+
+
+# --- sparse search --------------------------------------------------------------------------------------
+
+
+def test_sparse_scores_are_dot_products_weighted_by_idf(aws: Collection) -> None:
+    # Four points have terms at all; the fifth is no document for IDF.
+    common, rare = idf(4, 2), idf(4, 1)
+    [bucket, key] = aws.search_sparse([sparse({BUCKET: 1.0}), sparse({KEY: 3.0})], 10)
+    assert ids(bucket) == [S3_LIST, S3_ACL]
+    assert scores(bucket) == pytest.approx([2.0 * common, 1.0 * common], abs=1e-4)
+    assert ids(key) == [IAM_KEY]
+    assert scores(key) == pytest.approx([3.0 * rare], abs=1e-4)
+    assert (common, rare) == pytest.approx((0.693147, 1.203973), abs=1e-6)
+
+
+def test_a_rare_term_outweighs_a_common_one(aws: Collection) -> None:
+    # s3/acl: 1.0 * ln 2 = 0.69 and iam/key: 0.6 * 1.204 = 0.72, though the bare products are 1.0 and 0.6.
+    [hits] = aws.search_sparse([sparse({BUCKET: 1.0, KEY: 0.6})], 10)
+    assert ids(hits) == [S3_LIST, IAM_KEY, S3_ACL]
+    assert scores(hits) == pytest.approx([2 * idf(4, 2), 0.6 * idf(4, 1), idf(4, 2)], abs=1e-4)
+
+
+def test_terms_of_one_passage_add_up(aws: Collection) -> None:
+    [hits] = aws.search_sparse([sparse({BUCKET: 1.0, TAG: 2.0})], 1)
+    assert ids(hits) == [S3_ACL]
+    assert scores(hits) == pytest.approx([1.0 * idf(4, 2) + 2.0 * 0.5 * idf(4, 2)], abs=1e-4)
+
+
+def test_a_query_without_known_terms_gets_no_hits(aws: Collection) -> None:
+    empty, unknown, known = aws.search_sparse([sparse({}), sparse({UNSEEN: 1.0}), sparse({KEY: 1.0})], 5)
+    assert (empty, unknown, ids(known)) == ([], [], [IAM_KEY])
+
+
+def test_sparse_search_takes_filters_and_payload(aws: Collection) -> None:
+    [hits] = aws.search_sparse([sparse({BUCKET: 1.0})], 5, where={"public": True}, payload=True)
+    assert [(hit.passage_id, hit.title) for hit in hits] == [(S3_ACL, "Title of s3/acl")]
+    assert scores(hits) == pytest.approx([idf(4, 2)], abs=1e-4)  # IDF is the collection's, not the filter's
+
+
+# --- filters --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({}, ALL_IDS),
+        ({"service": "s3"}, [S3_ACL, S3_LIST]),
+        ({"service": "nobody"}, []),
+        ({"year": 2021}, [S3_LIST, EC2_TAG]),
+        ({"year": 2021.0}, [S3_LIST, EC2_TAG]),
+        ({"year": 10**30}, []),
+        ({"public": True}, [S3_ACL, EC2_TAG]),
+        ({"public": False}, [S3_LIST]),
+        ({"year": True}, []),
+        ({"price": 2.5}, [EC2_TAG]),
+        ({"price": 2}, [S3_LIST]),
+        ({"service": ["iam", "ec2", "nobody"]}, [EC2_TAG, IAM_KEY]),
+        ({"price": (1.5, 2.5)}, [S3_ACL, EC2_TAG]),
+        ({"public": [True, False]}, [S3_ACL, S3_LIST, EC2_TAG]),
+        ({"year": [2020, 1]}, [S3_ACL, IAM_KEY]),
+        ({"service": []}, []),
+        ({"service": "s3", "year": 2021}, [S3_LIST]),
+        ({"service": "s3", "year": []}, []),
+        ({"no_such_key": "x"}, []),
+        ({"no such key, ключ": "x"}, []),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("exact", [True, False])
+def test_filters(aws: Collection, where: Where, expected: list[str], exact: bool) -> None:
+    [hits] = aws.search_dense(AXIS_X, 10, where=where, exact=exact)
+    assert ids(hits) == expected
+
+
+def test_filters_reach_nested_and_oddly_named_metadata(store: VectorStore) -> None:
+    odd = {"owner": {"team": "storage"}, "größe in m²": 7, "tags": ["a", "b"], "nothing": None}
+    store.build(info(count=2), [[point("odd", (1, 0, 0), **odd), point("plain", (0, 1, 0))]])
+    collection = store.open("aws-1")
+
+    def found(where: Where) -> list[str]:
+        return ids(collection.search_dense(AXIS_X, 5, where=where)[0])
+
+    assert found({"owner.team": "storage"}) == ["odd"]
+    assert found({"größe in m²": 7}) == ["odd"]
+    assert found({"tags": "b"}) == ["odd"]
+    assert found({"owner.team": "network"}) == []
+    with pytest.raises(StoreError, match="cannot be filtered on"):
+        found({'quo"te': 1})
+
+
+# --- reading back ---------------------------------------------------------------------------------------
+
+
+def test_fetch_keeps_the_order_asked_for_and_skips_missing_ids(aws: Collection) -> None:
+    points = aws.fetch([EC2_TAG, "missing", S3_ACL, EC2_TAG])
+    assert [p.passage_id for p in points] == [EC2_TAG, S3_ACL, EC2_TAG]
+    assert aws.fetch([]) == []
+
+
+def test_fetched_points_are_the_stored_ones(aws: Collection) -> None:
+    for stored, fetched in zip(POINTS, aws.fetch(ALL_IDS), strict=True):
+        same = ("passage_id", "doc_id", "title", "text", "metadata", "content_hash")
+        assert [getattr(fetched, name) for name in same] == [getattr(stored, name) for name in same]
+        assert (fetched.dense.dtype, fetched.sparse.indices.dtype) == (np.float32, np.uint32)
+        np.testing.assert_allclose(fetched.dense, stored.dense, atol=1e-6)
+        np.testing.assert_array_equal(fetched.sparse.indices, stored.sparse.indices)
+        np.testing.assert_array_equal(fetched.sparse.values, stored.sparse.values)
+
+
+def test_unicode_nested_metadata_and_long_text_survive(store: VectorStore) -> None:
+    rich = replace(
+        point("ключ/🗝", (0, 1, 0), nested={"list": [1, {"deep": "ü"}], "none": None}),
+        title="Grüße, 世界",
+        text="ünïcödé 🪣 " * 20_000,
+    )
+    store.build(info(count=1), [[rich]])
+    collection = store.open("aws-1")
+    [fetched] = collection.fetch([rich.passage_id])
+    [[hit]] = collection.search_dense(AXIS_X, 1, payload=True)
+    assert (fetched.title, fetched.text, fetched.metadata) == (rich.title, rich.text, rich.metadata)
+    assert (hit.passage_id, hit.text, hit.metadata) == (rich.passage_id, rich.text, rich.metadata)
+
+
+def test_count_and_content_hashes_cover_every_point(store: VectorStore) -> None:
+    many = [point(f"p{n}", (0, 0, 1)) for n in range(2100)]
+    store.build(info(count=2100), (many[start : start + 500] for start in range(0, 2100, 500)))
+    collection = store.open("aws-1")
+    assert collection.count() == 2100
+    assert sorted(collection.content_hashes()) == sorted((p.passage_id, p.content_hash) for p in many)
+    assert len(collection.fetch([p.passage_id for p in many])) == 2100
+
+
+def test_an_empty_collection_can_be_read(store: VectorStore) -> None:
+    store.build(info(count=0), [])
+    collection = store.open("aws-1")
+    assert (collection.count(), list(collection.content_hashes())) == (0, [])
+    assert collection.search_dense(AXIS_X, 3) == [[]]
+    assert collection.search_sparse([sparse({BUCKET: 1.0})], 3) == [[]]
+
+
+# --- building -------------------------------------------------------------------------------------------
+
+
+def test_info_is_kept_as_given_and_listed_oldest_first(store: VectorStore) -> None:
+    later = info("a-later", built_at="2025-03-01T00:00:00+00:00")
+    store.build(later, [POINTS])
+    store.build(info("z-earlier"), [POINTS])
+    assert store.collections() == [info("z-earlier"), later]
+    assert store.open("a-later").info == later
+
+
+def test_nothing_is_there_at_first(store: VectorStore) -> None:
+    assert store.collections() == []
+    assert store.alias("live") is None
+    store.drop("never-built")
+    with pytest.raises(NotReadyError, match="aws-1"):
+        store.open("aws-1")
+
+
+def test_a_name_is_built_once(store: VectorStore) -> None:
+    store.build(info(), [POINTS])
+    with pytest.raises(StoreError, match=r"aws-1.* exists"):
+        store.build(info(count=1), [POINTS[:1]])
+    assert store.open("aws-1").count() == len(POINTS)
+
+
+def test_a_collection_is_invisible_until_complete(store: VectorStore) -> None:
+    seen = []
+
+    def batches() -> Iterator[list[Point]]:
+        yield POINTS[:3]
+        seen.append(store.collections())
+        with pytest.raises(NotReadyError):
+            store.set_alias("live", "aws-1")
+        yield POINTS[3:]
+
+    store.build(info(), batches())
+    assert seen == [[]]
+    assert store.collections() == [info()]
+
+
+def broken_off() -> Iterator[list[Point]]:
+    yield POINTS[:3]
+    raise RuntimeError("the table ended early")
+
+
+def with_last(**changes: Any) -> Callable[[], list[list[Point]]]:
+    return lambda: [POINTS[:-1], [replace(POINTS[-1], **changes)]]
+
+
+def dense(*values: float) -> Callable[[], list[list[Point]]]:
+    return with_last(dense=np.array(values, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("batches", "error", "message"),
+    [
+        (broken_off, RuntimeError, "the table ended early"),
+        (lambda: [POINTS[:4]], StoreError, "4 distinct points were given, 5 were announced"),
+        (lambda: [POINTS, POINTS[:1]], StoreError, "6 distinct points were given, 5 were announced"),
+        (with_last(passage_id=S3_ACL), StoreError, "4 distinct points were stored, 5 were announced"),
+        (dense(1, 0), StoreError, "not of dimension 3: empty"),
+        (dense(np.nan, 1, 0), StoreError, "not finite: empty"),
+        (dense(np.inf, 1, 0), StoreError, "not finite: empty"),
+        (dense(0.99, 0, 0), StoreError, "not of unit length: empty"),
+        (dense(0, 0, 0), StoreError, "not of unit length: empty"),
+        (with_last(sparse=sparse({TAG: np.nan})), StoreError, "malformed as a sparse vector: empty"),
+    ],
+)
+def test_a_failed_build_leaves_nothing_and_can_be_repeated(
+    store: VectorStore, batches: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        store.build(info(), batches())
+    assert store.collections() == []
+    with pytest.raises(NotReadyError):
+        store.open("aws-1")
+    store.build(info(), [POINTS])
+    assert ids(store.open("aws-1").search_dense(AXIS_X, 10, exact=True)[0]) == ALL_IDS
+
+
+def test_a_rounded_unit_vector_is_accepted_and_still_scored_by_cosine(store: VectorStore) -> None:
+    store.build(info(count=1), [[point("short", (0.9995, 0, 0))]])
+    [[hit]] = store.open("aws-1").search_dense(AXIS_X, 1, exact=True)
+    assert hit.score == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "a\nb"])
+def test_a_name_that_no_store_could_keep_is_refused(store: VectorStore, name: str) -> None:
+    for call in (lambda: store.build(info(name), [POINTS]), lambda: store.open(name), lambda: store.drop(name)):
+        with pytest.raises(StoreError, match="cannot name"):
+            call()
+
+
+# --- aliases and dropping -------------------------------------------------------------------------------
+
+
+def test_an_alias_is_set_moved_and_read(store: VectorStore) -> None:
+    for name in ("aws-1", "aws-2"):
+        store.build(info(name), [POINTS])
+    store.set_alias("live", "aws-1")
+    store.set_alias("shadow", "aws-1")
+    store.set_alias("live", "aws-2")
+    assert (store.alias("live"), store.alias("shadow"), store.alias("other")) == ("aws-2", "aws-1", None)
+
+
+def test_an_alias_never_names_what_does_not_exist(store: VectorStore) -> None:
+    store.build(info(), [POINTS])
+    store.set_alias("live", "aws-1")
+    with pytest.raises(NotReadyError, match="aws-2"):
+        store.set_alias("live", "aws-2")
+    assert store.alias("live") == "aws-1"
+
+
+def test_an_alias_is_not_a_collection(store: VectorStore) -> None:
+    store.build(info(), [POINTS])
+    store.set_alias("live", "aws-1")
+    assert store.collections() == [info()]
+    with pytest.raises(NotReadyError):
+        store.open("live")
+
+
+def test_a_served_collection_cannot_be_dropped(store: VectorStore) -> None:
+    for name in ("aws-1", "aws-2"):
+        store.build(info(name), [POINTS])
+    store.set_alias("live", "aws-1")
+    with pytest.raises(StoreError, match=r"aws-1.* is served as live"):
+        store.drop("aws-1")
+    store.set_alias("live", "aws-2")
+    store.drop("aws-1")
+    assert store.collections() == [info("aws-2")]
+
+
+def test_a_dropped_name_can_be_built_again(store: VectorStore) -> None:
+    store.build(info(), [POINTS])
+    store.drop("aws-1")
+    store.build(info(count=2), [POINTS[:2]])
+    assert store.open("aws-1").count() == 2

@@ -36,6 +36,7 @@ ui: $(DEMO) ## The web interface with its schedules and sensors, until Ctrl-C
 	@$(BIN)/domain-embed ui $(ARGS)
 
 install: $(DEV) ## The development environment alone
+	@echo "domain-embed is installed in $(VENV)."
 
 test: $(DEV) ## All tests, without network
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -31,6 +31,7 @@ from domain_embed.settings import (
 )
 
 if TYPE_CHECKING:
+    from domain_embed.contracts.records import Mode
     from domain_embed.defs.runs import Plan, RunOutcome
     from domain_embed.stores.workspace import Workspace
 
@@ -225,7 +226,7 @@ def search(
     _quiet_libraries()
     searcher = workspace.searcher(collection)
     where = parse_filters(filters or [], searcher.collection.info.metadata_types)
-    hits = searcher.search(query, k, mode=mode, where=where or None)
+    hits = searcher.search(query, k, mode=cast("Mode | None", mode), where=where or None)
     if as_json:
         rows = [
             {"rank": rank, "passage_id": hit.passage_id, "score": hit.score, "title": hit.title, "text": hit.text,
@@ -322,7 +323,7 @@ def beir_settings(folder: Path) -> DomainSettings:
     missing = [str(path) for path in (folder / "corpus.jsonl", folder / "queries.jsonl") if not path.exists()]
     if missing or not found:
         raise InputError.of_culprits("--beir needs", missing or [str(folder / "qrels/{train,dev,test}.tsv")])
-    source = BeirSource(queries=str(folder / "queries.jsonl"), qrels=found)  # type: ignore[arg-type]
+    source = BeirSource(queries=str(folder / "queries.jsonl"), qrels=found)
     return DomainSettings(
         corpus=CorpusSettings(paths=(str(folder / "corpus.jsonl"),)),
         judgments=JudgmentSettings(sources=(source,)),

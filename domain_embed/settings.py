@@ -211,7 +211,7 @@ def read_settings(path: Path) -> DomainSettings:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist", "make a domain with `domain-embed init NAME`") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none, or not UTF-8
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict | None):
         raise SettingsError(f"{path} must hold keys and values, not a {type(content).__name__}")

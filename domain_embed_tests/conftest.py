@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
 from domain_embed_tests import scenario
+from domain_embed_tests.whole import Whole, copy_of, finish_domain
 
 # Examples write files and machines are noisy: a time limit per example would fail by chance.
 settings.register_profile(
@@ -34,3 +35,15 @@ def minilm_path() -> str:
 def minilm(minilm_path: str) -> TorchEncoder:
     """The real base model, short texts only."""
     return TorchEncoder.load(minilm_path, scenario.SETTINGS.model)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A domain that was run from files to champion; tests must not change it."""
+    return finish_domain(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def whole(finished: Whole, tmp_path: Path) -> Whole:
+    """A copy of the finished domain that a test may change."""
+    return copy_of(finished, tmp_path / "home")

@@ -42,66 +42,139 @@ SETTINGS = DomainSettings(
 )
 """Small and quick; the hash splits give train, validation and test."""
 
-PASSAGES_OF_TOPIC: dict[str, list[tuple[str, str, str, str, int]]] = {
-    "database": [
-        ("pg-failover", "Promote the Postgres standby", "When the primary is gone, fence it, run pg_ctl promote on the standby and point pgbouncer at the new leader.", "data", 2021),
-        ("pg-vacuum", "Vacuum falls behind", "Dead rows pile up and tables bloat. Raise autovacuum workers for the hot table, or vacuum it by hand at night.", "data", 2022),
-        ("pg-connections", "Too many clients", "The server refuses sessions with 'sorry, too many clients already'. Lower the pool size of the callers before raising max_connections.", "data", 2023),
-        ("pg-slow-query", "A statement got slow", "Compare plans with EXPLAIN ANALYZE, refresh statistics with ANALYZE, and look for an index that is no longer used.", "data", 2021),
-        ("pg-disk-full", "The data volume is full", "Drop abandoned replication slots first: they hold back write-ahead log. Then grow the volume.", "data", 2024),
-    ],
-    "queue": [
-        ("kafka-lag", "Consumers fall behind", "Lag grows while brokers are idle. Add consumers up to the number of partitions, and check for a poison record.", "data", 2022),
-        ("kafka-partition", "Add partitions to a topic", "Keys move to other partitions, so ordering per key is lost for the moment. Drain the topic before you alter it.", "data", 2023),
-        ("kafka-broker", "Replace a broker", "Start the new node with the old broker id, wait until no partition is under-replicated, then remove the old disk.", "platform", 2021),
-        ("kafka-retention", "Keep records longer", "Set retention.ms on the topic; watch the free space of every broker for a day afterwards.", "data", 2024),
-        ("rabbit-memory", "The broker blocks publishers", "RabbitMQ has reached its memory watermark. Purge the dead letter queue or let consumers catch up.", "platform", 2022),
-    ],
-    "cluster": [
-        ("pod-crash", "A pod restarts again and again", "Read the log of the previous container. CrashLoopBackOff with exit code 137 means that the kernel killed it for memory.", "platform", 2023),
-        ("node-drain", "Take a node out of service", "Cordon it, drain it with respect for disruption budgets, and only then reboot for the kernel update.", "platform", 2022),
-        ("image-pull", "An image cannot be pulled", "ImagePullBackOff: the registry token has expired or the tag never existed. Renew the pull secret.", "platform", 2024),
-        ("pod-pending", "A pod stays pending", "The scheduler finds no room. Compare requests with what is allocatable, and look at taints and affinity rules.", "platform", 2021),
-        ("autoscale", "Scale on demand", "The horizontal autoscaler needs resource requests and a metrics server; set a floor of two replicas.", "platform", 2023),
-    ],
-    "certificate": [
-        ("cert-renew", "Renew a TLS certificate by hand", "Ask the internal authority for a new one with the same key, install it on both balancers and reload them.", "network", 2021),
-        ("cert-chain", "Clients complain about an unknown issuer", "The intermediate is missing from the bundle. Append it below the leaf and serve the whole chain.", "network", 2022),
-        ("cert-client", "Mutual TLS is refused", "The service trusts another authority than the one that signed the caller. Compare both trust stores.", "network", 2023),
-        ("cert-revoke", "A private key has leaked", "Revoke the certificate at once, publish the list, and issue another with a fresh key.", "network", 2024),
-        ("cert-clock", "Not yet valid", "A certificate from the future points at a wrong clock. Restart chronyd and check the time source.", "network", 2023),
-    ],
-    "backup": [
-        ("restore-point", "Go back to a moment in time", "Restore the last full dump before it, replay the archived log up to the minute, and open it read-only for inspection.", "data", 2022),
-        ("backup-verify", "Prove that dumps can be used", "Every Monday a job restores the newest dump into an empty machine and counts rows; a red job is an incident.", "data", 2023),
-        ("backup-late", "The nightly dump is late", "Look for a long transaction that holds the snapshot, and for a slow upload to the bucket.", "data", 2021),
-        ("bucket-delete", "Objects were deleted by mistake", "Versions are kept for thirty days. Remove the delete markers to bring the objects back.", "platform", 2024),
-        ("backup-key", "The encryption key of dumps", "It lives in the vault and on paper in the safe. Rotate it yearly and keep old ones for old dumps.", "data", 2022),
-    ],
-    "names": [
-        ("dns-record", "Change a DNS record", "Lower the time to live a day before, change the zone in git, and let the pipeline publish it.", "network", 2021),
-        ("dns-servfail", "The resolver answers SERVFAIL", "Signatures of the zone have expired. Sign it again and flush the caches of the resolvers.", "network", 2022),
-        ("dns-slow", "Lookups take five seconds", "The first resolver of the list is down and every client waits for it. Take it out of the DHCP options.", "network", 2023),
-        ("dns-split", "Inside and outside differ", "Internal views answer with private addresses. Query with the source address of the office to see theirs.", "network", 2024),
-        ("dns-delegate", "Hand a subdomain to another team", "Add NS records to the parent zone and a DS record once the child is signed.", "network", 2022),
-    ],
-    "release": [
-        ("rollback", "Take back a release", "Deploy the previous tag with the same pipeline; migrations only ever add, so that old code still runs.", "release", 2023),
-        ("canary", "Send a little traffic to the new version", "Five percent for twenty minutes; error rate and latency of both versions stand side by side on the board.", "release", 2024),
-        ("feature-flag", "Switch a feature off", "Flags take effect in ten seconds without a deployment. Turn it off first, look for the cause later.", "release", 2022),
-        ("migration", "Change the schema without downtime", "Add the column, write both, fill old rows in small steps, read the new one, then drop the old one.", "release", 2021),
-        ("freeze", "No deployments before the holidays", "From the middle of December only fixes for incidents go out, each with the approval of the duty lead.", "release", 2023),
-    ],
-    "incident": [
-        ("page-duty", "Who is on call", "The schedule is in the pager; swap shifts there, never by word of mouth. The second level answers after ten minutes.", "release", 2021),
-        ("status-page", "Tell customers about an outage", "Post within fifteen minutes what is affected and when the next message comes. No guesses about causes.", "release", 2022),
-        ("postmortem", "Write down what was learned", "Within five days: timeline, causes, what went well, and actions with an owner. Nobody is blamed.", "release", 2024),
-        ("severity", "How bad is it", "Severity one: customers cannot pay or data is lost. Severity two: a part is slow or unavailable.", "release", 2023),
-        ("war-room", "Lead a large incident", "One person decides, one writes, the others work. The leader never touches a keyboard.", "release", 2022),
-    ],
-}  # fmt: skip
+_RUNBOOKS = """
+pg-failover | data | 2021 | Promote the Postgres standby
+When the primary is gone, fence it, run pg_ctl promote on the standby and point pgbouncer at the new leader.
 
-CORPUS = [Passage(*row) for rows in PASSAGES_OF_TOPIC.values() for row in rows]
+pg-vacuum | data | 2022 | Vacuum falls behind
+Dead rows pile up and tables bloat. Raise autovacuum workers for the hot table, or vacuum it by hand at night.
+
+pg-connections | data | 2023 | Too many clients
+The server refuses sessions with 'sorry, too many clients already'. Lower the pool size of the callers before raising
+max_connections.
+
+pg-slow-query | data | 2021 | A statement got slow
+Compare plans with EXPLAIN ANALYZE, refresh statistics with ANALYZE, and look for an index that is no longer used.
+
+pg-disk-full | data | 2024 | The data volume is full
+Drop abandoned replication slots first: they hold back write-ahead log. Then grow the volume.
+
+kafka-lag | data | 2022 | Consumers fall behind
+Lag grows while brokers are idle. Add consumers up to the number of partitions, and check for a poison record.
+
+kafka-partition | data | 2023 | Add partitions to a topic
+Keys move to other partitions, so ordering per key is lost for the moment. Drain the topic before you alter it.
+
+kafka-broker | platform | 2021 | Replace a broker
+Start the new node with the old broker id, wait until no partition is under-replicated, then remove the old disk.
+
+kafka-retention | data | 2024 | Keep records longer
+Set retention.ms on the topic; watch the free space of every broker for a day afterwards.
+
+rabbit-memory | platform | 2022 | The broker blocks publishers
+RabbitMQ has reached its memory watermark. Purge the dead letter queue or let consumers catch up.
+
+pod-crash | platform | 2023 | A pod restarts again and again
+Read the log of the previous container. CrashLoopBackOff with exit code 137 means that the kernel killed it for
+memory.
+
+node-drain | platform | 2022 | Take a node out of service
+Cordon it, drain it with respect for disruption budgets, and only then reboot for the kernel update.
+
+image-pull | platform | 2024 | An image cannot be pulled
+ImagePullBackOff: the registry token has expired or the tag never existed. Renew the pull secret.
+
+pod-pending | platform | 2021 | A pod stays pending
+The scheduler finds no room. Compare requests with what is allocatable, and look at taints and affinity rules.
+
+autoscale | platform | 2023 | Scale on demand
+The horizontal autoscaler needs resource requests and a metrics server; set a floor of two replicas.
+
+cert-renew | network | 2021 | Renew a TLS certificate by hand
+Ask the internal authority for a new one with the same key, install it on both balancers and reload them.
+
+cert-chain | network | 2022 | Clients complain about an unknown issuer
+The intermediate is missing from the bundle. Append it below the leaf and serve the whole chain.
+
+cert-client | network | 2023 | Mutual TLS is refused
+The service trusts another authority than the one that signed the caller. Compare both trust stores.
+
+cert-revoke | network | 2024 | A private key has leaked
+Revoke the certificate at once, publish the list, and issue another with a fresh key.
+
+cert-clock | network | 2023 | Not yet valid
+A certificate from the future points at a wrong clock. Restart chronyd and check the time source.
+
+restore-point | data | 2022 | Go back to a moment in time
+Restore the last full dump before it, replay the archived log up to the minute, and open it read-only for inspection.
+
+backup-verify | data | 2023 | Prove that dumps can be used
+Every Monday a job restores the newest dump into an empty machine and counts rows; a red job is an incident.
+
+backup-late | data | 2021 | The nightly dump is late
+Look for a long transaction that holds the snapshot, and for a slow upload to the bucket.
+
+bucket-delete | platform | 2024 | Objects were deleted by mistake
+Versions are kept for thirty days. Remove the delete markers to bring the objects back.
+
+backup-key | data | 2022 | The encryption key of dumps
+It lives in the vault and on paper in the safe. Rotate it yearly and keep old ones for old dumps.
+
+dns-record | network | 2021 | Change a DNS record
+Lower the time to live a day before, change the zone in git, and let the pipeline publish it.
+
+dns-servfail | network | 2022 | The resolver answers SERVFAIL
+Signatures of the zone have expired. Sign it again and flush the caches of the resolvers.
+
+dns-slow | network | 2023 | Lookups take five seconds
+The first resolver of the list is down and every client waits for it. Take it out of the DHCP options.
+
+dns-split | network | 2024 | Inside and outside differ
+Internal views answer with private addresses. Query with the source address of the office to see theirs.
+
+dns-delegate | network | 2022 | Hand a subdomain to another team
+Add NS records to the parent zone and a DS record once the child is signed.
+
+rollback | release | 2023 | Take back a release
+Deploy the previous tag with the same pipeline; migrations only ever add, so that old code still runs.
+
+canary | release | 2024 | Send a little traffic to the new version
+Five percent for twenty minutes; error rate and latency of both versions stand side by side on the board.
+
+feature-flag | release | 2022 | Switch a feature off
+Flags take effect in ten seconds without a deployment. Turn it off first, look for the cause later.
+
+migration | release | 2021 | Change the schema without downtime
+Add the column, write both, fill old rows in small steps, read the new one, then drop the old one.
+
+freeze | release | 2023 | No deployments before the holidays
+From the middle of December only fixes for incidents go out, each with the approval of the duty lead.
+
+page-duty | release | 2021 | Who is on call
+The schedule is in the pager; swap shifts there, never by word of mouth. The second level answers after ten minutes.
+
+status-page | release | 2022 | Tell customers about an outage
+Post within fifteen minutes what is affected and when the next message comes. No guesses about causes.
+
+postmortem | release | 2024 | Write down what was learned
+Within five days: timeline, causes, what went well, and actions with an owner. Nobody is blamed.
+
+severity | release | 2023 | How bad is it
+Severity one: customers cannot pay or data is lost. Severity two: a part is slow or unavailable.
+
+war-room | release | 2022 | Lead a large incident
+One person decides, one writes, the others work. The leader never touches a keyboard.
+"""
+
+
+def _passage(entry: str) -> Passage:
+    head, _, text = entry.partition("\n")
+    passage_id, team, year, title = head.split(" | ")
+    return Passage(passage_id, title, text.replace("\n", " "), team, int(year))
+
+
+CORPUS = [_passage(entry) for entry in _RUNBOOKS.strip().split("\n\n")]
+"""40 entries, five for each of eight topics."""
 
 _ASKED: list[tuple[str, dict[str, int]]] = [
     ("primary database died, how do I switch to the replica", {"pg-failover": 2}),

@@ -76,9 +76,7 @@ def _rows(files: Sequence[Path], report: ReadReport, bad_rows: str, seen: dict[s
 
 
 def _document(row: dict[str, Any], path: Path, number: int) -> dict[str, str]:
-    metadata = row.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise InputError.at(path, "field 'metadata' must be an object", line=number)
+    metadata = _metadata(row, path, number)
     title = text_field(row, ("title",), path, number, default="").strip()
     text = text_field(row, ("text",), path, number).strip()
     doc_id = text_field(row, ("_id", "id"), path, number)
@@ -88,9 +86,23 @@ def _document(row: dict[str, Any], path: Path, number: int) -> dict[str, str]:
         "doc_id": doc_id,
         "title": title,
         "text": text,
-        "metadata": json.dumps(metadata, sort_keys=True),
+        "metadata": metadata,
         "content_hash": content_hash(title, text),
     }
+
+
+def _metadata(row: dict[str, Any], path: Path, number: int) -> str:
+    """The metadata as a JSON object with sorted keys, of what every vector store can hold."""
+    metadata = row.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise InputError.at(path, "field 'metadata' must be an object", line=number)
+    try:
+        encoded = json.dumps(metadata, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        encoded.encode("utf-8")
+    except ValueError:
+        problem = "field 'metadata' holds NaN, infinity or an unpaired surrogate"
+        raise InputError.at(path, problem, line=number) from None
+    return encoded
 
 
 def _batched(rows: Iterable[dict[str, str]], size: int) -> Iterator[list[dict[str, str]]]:

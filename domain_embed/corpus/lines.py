@@ -34,13 +34,16 @@ def decode(line: bytes, path: Path, number: int) -> str:
 
 def parse_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     """The JSON object on a line."""
-    text = decode(line, path, number)
+    text = decode(line, path, number).rstrip("\r\n")
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError.at(path, f"malformed JSON: {error.msg} at column {error.colno}", line=number) from None
+        problem = f"malformed JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        raise InputError.at(path, problem, line=number) from None
     except RecursionError:
         raise InputError.at(path, "malformed JSON: nested too deeply", line=number) from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise InputError.at(path, "malformed JSON: a number has too many digits", line=number) from None
     if not isinstance(value, dict):
         raise InputError.at(path, f"expected a JSON object, found {TYPE_NAMES.get(type(value), 'null')}", line=number)
     return value

@@ -98,7 +98,7 @@ def _grade(value: Any, path: Path, number: int) -> int:
         grade = float(value)
         if isinstance(value, bool) or not grade.is_integer() or abs(grade) > 1000:
             raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError.at(path, f"the grade must be a whole number, not {value!r}", line=number) from None
     return int(grade)
 
@@ -106,7 +106,7 @@ def _grade(value: Any, path: Path, number: int) -> int:
 def _confidence(value: Any, path: Path, number: int) -> float:
     try:
         confidence = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         confidence = math.nan
     if not 0 <= confidence <= 1:
         raise InputError.at(path, f"the confidence must be between 0 and 1, not {value!r}", line=number)

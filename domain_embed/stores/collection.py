@@ -24,6 +24,8 @@ _INT64 = 2**63
 Query: TypeAlias = NDArray[np.float32] | SparseVector
 Conditions: TypeAlias = Sequence[tuple[str, Sequence[Scalar]]]
 """Payload paths, each with the values of which it must equal one."""
+Page: TypeAlias = tuple[list[Mapping[str, Any]], list[Any], Any]
+"""Payloads of up to POINTS_PER_PAGE points, their dense vectors if asked for, and the next page's offset or None."""
 
 
 class QdrantCollection(ABC):
@@ -71,10 +73,20 @@ class QdrantCollection(ABC):
 
     def content_hashes(self) -> Iterator[tuple[str, str]]:
         """(passage_id, content_hash) of every point, in no particular order."""
+        for payloads, _ in self._pages(["passage_id", "content_hash"], dense=False):
+            yield from ((payload["passage_id"], payload["content_hash"]) for payload in payloads)
+
+    def dense_vectors(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """(passage ids, their (n, dim) float32 vectors) page by page, in no particular order."""
+        for payloads, vectors in self._pages(["passage_id"], dense=True):
+            if payloads:
+                yield [payload["passage_id"] for payload in payloads], np.array(vectors, dtype=np.float32)
+
+    def _pages(self, fields: list[str], *, dense: bool) -> Iterator[tuple[list[Mapping[str, Any]], list[Any]]]:
         offset, more = None, True
         while more:
-            payloads, offset = self._page(offset, ["passage_id", "content_hash"])
-            yield from ((payload["passage_id"], payload["content_hash"]) for payload in payloads)
+            payloads, vectors, offset = self._page(offset, fields, dense)
+            yield payloads, vectors
             more = offset is not None
 
     def _search(
@@ -106,8 +118,8 @@ class QdrantCollection(ABC):
         """Those points that exist, in any order."""
 
     @abstractmethod
-    def _page(self, offset: Any, fields: list[str]) -> tuple[list[Mapping[str, Any]], Any]:
-        """Those payload fields of up to POINTS_PER_PAGE points, and the offset of the next page or None."""
+    def _page(self, offset: Any, fields: list[str], dense: bool) -> Page:
+        """The next page after an offset, None for the first."""
 
     @abstractmethod
     def count(self) -> int:

@@ -1,7 +1,7 @@
 """One Edge shard directory: writing it once, reading it afterwards, and the domain's values in Edge's own types."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import qdrant_edge as qe
 from domain_embed.contracts.errors import DomainEmbedError, StoreError
 from domain_embed.contracts.records import CollectionInfo, Hit, Point, Scalar, SparseVector
 from domain_embed.stores import points as pt
-from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, QdrantCollection, Query, ef_for
+from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, Page, QdrantCollection, Query, ef_for
 
 # Without a WAL nothing is durable before a flush anyway; flushing now and then lets the kernel drop dirty pages.
 FLUSH_POINTS = 20_000
@@ -65,11 +65,14 @@ class EdgeCollection(QdrantCollection):
             records = self._shard.retrieve(ids, with_payload=True, with_vector=True)
         return [_point(record) for record in records]
 
-    def _page(self, offset: Any, fields: list[str]) -> tuple[list[Mapping[str, Any]], Any]:
-        request = qe.ScrollRequest(offset=offset, limit=POINTS_PER_PAGE, with_payload=fields)
+    def _page(self, offset: Any, fields: list[str], dense: bool) -> Page:
+        request = qe.ScrollRequest(
+            offset=offset, limit=POINTS_PER_PAGE, with_payload=fields, with_vector=[pt.DENSE] if dense else False
+        )
         with store_errors(self._folder):
             records, following = self._shard.scroll(request)
-        return [record.payload or {} for record in records], following
+        vectors: list[Any] = [record.vector[pt.DENSE] for record in records] if dense else []  # type: ignore[index, call-overload]
+        return [record.payload or {} for record in records], vectors, following
 
 
 def write_shard(folder: Path, info: CollectionInfo, batches: Iterable[Sequence[Point]]) -> None:

@@ -1,6 +1,6 @@
 """One collection behind a Qdrant client, and the domain's values in the client's own types."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.records import CollectionInfo, Hit, Point, Scalar, SparseVector
 from domain_embed.stores import points as pt
-from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, QdrantCollection, Query, ef_for
+from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, Page, QdrantCollection, Query, ef_for
 
 
 class ServedCollection(QdrantCollection):
@@ -51,12 +51,17 @@ class ServedCollection(QdrantCollection):
             records = self._client.retrieve(self._name, ids, with_payload=True, with_vectors=True)
         return [_point(record) for record in records]
 
-    def _page(self, offset: Any, fields: list[str]) -> tuple[list[Mapping[str, Any]], Any]:
+    def _page(self, offset: Any, fields: list[str], dense: bool) -> Page:
         with store_errors(self._address):
             records, following = self._client.scroll(
-                self._name, limit=POINTS_PER_PAGE, offset=offset, with_payload=fields
+                self._name,
+                limit=POINTS_PER_PAGE,
+                offset=offset,
+                with_payload=fields,
+                with_vectors=[pt.DENSE] if dense else False,
             )
-        return [record.payload or {} for record in records], following
+        vectors: list[Any] = [record.vector[pt.DENSE] for record in records] if dense else []  # type: ignore[index, call-overload]
+        return [record.payload or {} for record in records], vectors, following
 
 
 def to_struct(point: Point) -> models.PointStruct:

@@ -1,0 +1,240 @@
+"""The whole graph on a small domain, with the real base model, Dagster instance, MLflow store and Qdrant Edge."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from domain_embed.contracts.errors import InputError, ModelMismatchError, SettingsError
+from domain_embed.contracts.records import Verdict
+from domain_embed.definitions import build_definitions
+from domain_embed.defs.runs import open_instance
+from domain_embed.promotion.champion import Move, PromotionLog, roll_back, settle
+from domain_embed.retrieval.searcher import Searcher
+from domain_embed.stores.tracking import Tracking, registered_name
+from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE
+from domain_embed_tests.whole import DOMAIN, EVERYTHING, Whole
+
+
+def test_first_run_makes_everything_and_the_second_nothing(finished: Whole) -> None:
+    plan = finished.plan()
+    assert plan.stale == ()
+    assert plan.may_run == ()
+    assert finished.run() is None
+    assert set(plan.last_seconds) == set(EVERYTHING)
+
+
+def test_asset_graph_reads_as_designed(finished: Whole) -> None:
+    definitions = build_definitions(finished.environment)
+    graph = definitions.resolve_asset_graph()
+    parents = {
+        key.path[-1]: {parent.path[-1] for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }  # fmt: skip
+    assert parents == {
+        "corpus_files": set(),
+        "label_files": set(),
+        "documents": {"corpus_files"},
+        "passages": {"documents"},
+        "judgments": {"label_files", "passages"},
+        "splits": {"judgments"},
+        "base_collection": {"passages"},
+        "hard_negatives": {"splits", "base_collection"},
+        "checkpoint": {"splits", "hard_negatives"},
+        "collection": {"checkpoint", "passages"},
+        "eval_report": {"splits", "base_collection", "collection"},
+        "champion": {"collection", "eval_report"},
+    }
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_checks_of_a_good_domain_pass(finished: Whole) -> None:
+    with open_instance(finished.environment) as instance:
+        definitions = build_definitions(finished.environment)
+        results = {}
+        for key in definitions.resolve_asset_graph().asset_check_keys:
+            records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+            evaluation = records[0].event.dagster_event.event_specific_data  # type: ignore[union-attr]
+            results[key.name] = evaluation.passed  # type: ignore[union-attr]
+    assert results["runbooks_no_leakage"] is True
+    assert results["runbooks_base_collection_parity"] is True
+    assert results["runbooks_collection_parity"] is True
+    assert results["runbooks_verdict"] == finished.workspace.latest_report()["verdict"]["promote"]
+
+
+@pytest.mark.parametrize("section", ["training"])
+def test_changed_training_section_runs_checkpoint_and_what_follows(whole: Whole, section: str) -> None:
+    whole.edit(section, learning_rate=2e-4)
+    plan = whole.plan()
+    assert plan.stale == ("checkpoint",)
+    assert plan.statuses["checkpoint"].causes == ("training: settings changed",)
+    assert plan.may_run == ("collection", "eval_report", "champion")
+    outcome = whole.run()
+    assert outcome is not None
+    assert set(outcome.worked) == {"checkpoint", "collection", "eval_report", "champion"}
+    assert outcome.reused == ()
+    assert whole.plan().stale == ()
+
+
+def test_touched_and_rewritten_files_cost_nothing_downstream(whole: Whole) -> None:
+    (whole.folder / "corpus.jsonl").touch()
+    assert whole.plan().stale == ()
+    whole.write_corpus(list(reversed(whole.corpus())), separators=(" ,", " : "))
+    plan = whole.plan()
+    assert plan.stale == ("documents",)
+    assert plan.statuses["documents"].causes == ("corpus_files has new content",)
+    outcome = whole.run()
+    assert outcome is not None
+    assert tuple(outcome.worked) == ("documents",)
+    assert set(outcome.reused) == set(EVERYTHING) - {"documents"}
+    assert whole.plan().stale == ()
+
+
+def test_reused_asset_keeps_its_metadata(whole: Whole) -> None:
+    before = whole.metadata("checkpoint")
+    whole.write_corpus(list(reversed(whole.corpus())))
+    whole.run()
+    after = whole.metadata("checkpoint")
+    assert after.pop("reused") is True
+    assert before.pop("reused") is False
+    assert after == before
+
+
+def test_changed_document_is_the_only_one_embedded_again(whole: Whole) -> None:
+    rows = whole.corpus()
+    rows[0]["text"] += " Reviewed this spring."
+    whole.write_corpus(rows)
+    outcome = whole.run()
+    assert outcome is not None
+    assert {"documents", "passages", "base_collection", "collection"} <= set(outcome.worked)
+    assert whole.metadata("base_collection")["embedded"] == 1
+    if "checkpoint" in outcome.reused:
+        assert whole.metadata("collection")["embedded"] == 1
+    hits = whole.workspace.searcher(whole.workspace.aliased(LIVE)).search(rows[0]["title"], 3)
+    assert any("Reviewed this spring" in hit.text for hit in hits)
+
+
+def test_changed_judgment_leaves_the_corpus_side_alone(whole: Whole) -> None:
+    with (whole.folder / "judgments.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"query": "a brand new question", "passage_id": whole.corpus()[0]["_id"]}) + "\n")
+    plan = whole.plan()
+    assert plan.stale == ("judgments",)
+    assert not {"documents", "passages", "base_collection"} & {*plan.stale, *plan.may_run}
+
+
+def test_forced_selection_runs_just_that(whole: Whole) -> None:
+    outcome = whole.run(("splits",), force=True)
+    assert outcome is not None
+    assert tuple(outcome.worked) == ("splits",)
+    assert whole.plan().stale == ()
+
+
+def test_unforced_selection_of_a_fresh_asset_reuses_it(whole: Whole) -> None:
+    outcome = whole.run(("splits",))
+    assert outcome is not None
+    assert (dict(outcome.worked), outcome.reused) == ({}, ("splits",))
+
+
+def test_unknown_asset_is_named(finished: Whole) -> None:
+    with pytest.raises(SettingsError, match=r"no asset 'chekpoint'\n.*assets: documents, passages"):
+        finished.run(("chekpoint",))
+
+
+def test_broken_corpus_fails_the_run_and_changes_nothing(whole: Whole) -> None:
+    live, tables = whole.workspace.aliased(LIVE), whole.workspace.tables
+    version = tables.read("documents").version
+    with (whole.folder / "corpus.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "broken"\n')
+    with pytest.raises(InputError, match=r"corpus\.jsonl, line \d+: malformed JSON"):
+        whole.run()
+    assert tables.read("documents").version == version
+    assert whole.workspace.aliased(LIVE) == live
+    assert whole.plan().stale == ("documents",)
+
+
+def test_champion_alone_refuses_a_failed_verdict(whole: Whole) -> None:
+    """A blocking check blocks only inside one run; `champion` reads the stored verdict itself."""
+    workspace = whole.workspace
+    base = workspace.aliased(BASE)
+    workspace.vector_store.set_alias(LIVE, base)
+    whole.edit("promotion", min_gain=0.9)
+    whole.run(("eval_report",))
+    outcome = whole.run(("champion",))
+    assert outcome is not None
+    assert "champion" in outcome.worked
+    assert workspace.aliased(LIVE) == base
+    assert whole.metadata("champion")["decision"] == "kept"
+    assert "0.9" in whole.metadata("champion")["reason"]
+
+
+def test_champion_refuses_a_verdict_about_another_checkpoint(whole: Whole) -> None:
+    workspace = whole.workspace
+    workspace.vector_store.set_alias(LIVE, workspace.aliased(BASE))
+    whole.edit("training", learning_rate=3e-4)
+    whole.run(("checkpoint", "collection"))
+    whole.run(("champion",), force=True)
+    assert workspace.aliased(LIVE) == workspace.aliased(BASE)
+    assert "materialize eval_report first" in whole.metadata("champion")["reason"]
+
+
+def test_query_model_of_another_collection_is_refused(finished: Whole) -> None:
+    workspace = finished.workspace
+    store = workspace.vector_store
+    base, tuned = store.open(workspace.aliased(BASE)), store.open(workspace.aliased(CHALLENGER))
+    with pytest.raises(ModelMismatchError, match=base.info.fingerprint) as caught:
+        Searcher(tuned, workspace.encoder_of(base.info), workspace.settings.retrieval)
+    assert tuned.info.fingerprint in str(caught.value)
+
+
+def test_figures_and_model_reach_mlflow(finished: Whole) -> None:
+    client = Tracking(None, finished.home / ".store" / "mlflow").client()
+    experiment = client.get_experiment_by_name(f"domain-embed/{DOMAIN}")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=100)
+    nested = {run.data.tags["asset"]: run for run in runs if "asset" in run.data.tags}
+    parents = [run for run in runs if "asset" not in run.data.tags]
+    assert set(nested) == set(EVERYTHING)
+    assert len(parents) == 1
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in nested.values())
+    assert all(run.info.status == "FINISHED" for run in runs)
+    checkpoint = nested["checkpoint"]
+    losses = client.get_metric_history(checkpoint.info.run_id, "loss")
+    assert [point.step for point in losses] == list(range(1, len(losses) + 1))
+    assert checkpoint.data.params["learning_rate"] == str(finished.workspace.settings.training.learning_rate)
+    report = finished.workspace.latest_report()["evidence"]
+    ndcg = nested["eval_report"].data.metrics["tuned/dense/nDCG_at_10"]
+    assert ndcg == pytest.approx(report["systems"]["tuned/dense"]["nDCG@10"])
+    assert [file.path for file in client.list_artifacts(nested["eval_report"].info.run_id)] == ["report.html"]
+    challenger = client.get_model_version_by_alias(registered_name(DOMAIN), "challenger")
+    assert challenger.tags["fingerprint"] == report["challenger_fingerprint"]
+
+
+def test_rollback_restores_the_earlier_model_and_holds_the_later_back(whole: Whole) -> None:
+    workspace = whole.workspace
+    base, tuned = workspace.aliased(BASE), workspace.aliased(CHALLENGER)
+    log = PromotionLog(workspace.promotions)
+    _promote(whole)
+    assert workspace.aliased(LIVE) == tuned
+    move = roll_back(workspace.vector_store, log, LIVE)
+    assert (move.source, move.target) == (tuned, base)
+    assert workspace.aliased(LIVE) == base
+    stays = settle_with(whole, Verdict(True, ("better",)))
+    assert stays.action == "kept"
+    assert "rolled back" in stays.reason
+    assert workspace.aliased(LIVE) == base
+
+
+def _promote(whole: Whole) -> None:
+    """A dozen test queries prove little; these tests are about what follows a promotion."""
+    whole.workspace.vector_store.set_alias(LIVE, whole.workspace.aliased(BASE))
+    assert settle_with(whole, Verdict(True, ("better",))).action == "promoted"
+
+
+def settle_with(whole: Whole, verdict: Verdict) -> Move:
+    workspace = whole.workspace
+    infos = {info.name: info for info in workspace.vector_store.collections()}
+    base, tuned = infos[workspace.aliased(BASE)], infos[workspace.aliased(CHALLENGER)]
+    return settle(
+        workspace.vector_store, PromotionLog(workspace.promotions), LIVE, verdict, tuned,
+        {base.fingerprint: base, tuned.fingerprint: tuned}, base.fingerprint, lambda info: None,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""A finished domain for tests of the whole graph: run once, copied for each test."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from domain_embed.definitions import build_definitions
+from domain_embed.defs.graph import RECIPES
+from domain_embed.defs.runs import Plan, RunOutcome, make_plan, open_instance, run_assets
+from domain_embed.defs.staleness import last_materialization
+from domain_embed.settings import Environment
+from domain_embed.stores.workspace import Workspace
+from domain_embed_tests.scenario import write_domain
+
+DOMAIN = "runbooks"
+EVERYTHING = tuple(recipe.name for recipe in RECIPES)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One home with one domain, and what a test does to it."""
+
+    home: Path
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(home=self.home)
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.environment, DOMAIN)
+
+    @property
+    def folder(self) -> Path:
+        return self.home / DOMAIN
+
+    def plan(self) -> Plan:
+        with open_instance(self.environment) as instance:
+            return make_plan(instance, self.workspace)
+
+    def run(self, names: tuple[str, ...] | None = None, *, force: bool = False) -> RunOutcome | None:
+        """What the `run` command does."""
+        with open_instance(self.environment) as instance:
+            found = make_plan(instance, self.workspace)
+            chosen = names if names is not None else (*found.stale, *found.may_run)
+            if not chosen:
+                return None
+            definitions = build_definitions(self.environment, [DOMAIN])
+            return run_assets(instance, self.workspace, definitions, chosen, force=force)
+
+    def metadata(self, asset: str) -> dict[str, Any]:
+        """The metadata of an asset's last materialization."""
+        with open_instance(self.environment) as instance:
+            event = last_materialization(instance, dg.AssetKey([DOMAIN, asset]))
+        assert event is not None
+        return {key: value.value for key, value in event.metadata.items()}
+
+    def edit(self, section: str, **values: Any) -> None:
+        """Changes settings in domain.yaml."""
+        path = self.folder / "domain.yaml"
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content[section] |= values
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def corpus(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def write_corpus(self, rows: list[dict[str, Any]], **format_options: Any) -> None:
+        text = "".join(json.dumps(row, **format_options) + "\n" for row in rows)
+        (self.folder / "corpus.jsonl").write_text(text, encoding="utf-8")
+
+
+def finish_domain(home: Path) -> Whole:
+    """Writes the scenario's domain and runs all of it."""
+    whole = Whole(home)
+    write_domain(whole.folder)
+    outcome = whole.run()
+    assert outcome is not None
+    assert tuple(sorted(outcome.worked)) == tuple(sorted(EVERYTHING))
+    return whole
+
+
+def copy_of(whole: Whole, home: Path) -> Whole:
+    """The same domain in another home, with everything that was made."""
+    shutil.copytree(whole.home, home, dirs_exist_ok=True)
+    return Whole(home)

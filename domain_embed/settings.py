@@ -141,6 +141,8 @@ class TrainingSettings(Section):
     """Longest passage in training; serving keeps `model.max_tokens`."""
     freeze_embeddings: bool = True
     """Leave the word embeddings as they are: twice as fast on a CPU, and kinder to words the pairs do not show."""
+    frozen_layers: int = Field(0, ge=0)
+    """How many of the lowest transformer layers are left as they are too: each saves its share of the backward pass."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto` takes bf16 where the processor has it."""
     validation_depth: int = Field(20, ge=10)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,10 @@ def resolve_model(base: str, folder: Path) -> str:
     """
     if base.startswith(PACKAGE_PREFIX):
         package, _, inside = base.removeprefix(PACKAGE_PREFIX).partition("/")
-        spec = importlib.util.find_spec(package)
+        try:
+            spec = importlib.util.find_spec(package)
+        except (ImportError, ValueError):  # a dotted name without its parent, or no name
+            spec = None
         if spec is None or spec.origin is None:
             raise SettingsError(f"model.base: package {package!r} is not installed", 'pip install "domain-embed[demo]"')
         path = Path(spec.origin).parent / inside
@@ -45,6 +49,7 @@ def load_model(name: str, settings: ModelSettings, *, device: str | None = None)
     Raises:
         ModelError: When it cannot be loaded, or has no pooling that gives one vector per text.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
@@ -52,7 +57,7 @@ def load_model(name: str, settings: ModelSettings, *, device: str | None = None)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = SentenceTransformer(name, device=device)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"model {name!r} cannot be loaded: {error}",
             "model.base must be a sentence-transformers model: a hub id, a folder, or package:NAME/FOLDER",
@@ -77,11 +82,17 @@ def fingerprint(model: "SentenceTransformer", settings: ModelSettings) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
-    digest.update(model.tokenizer.backend_tokenizer.to_str().encode())
+    digest.update(_tokenizer_config(model).encode())
     for module in list(model.children())[1:]:
         digest.update(f"{type(module).__name__} {_module_config(module)}".encode())
     digest.update(repr((settings.query_prompt, settings.document_prompt, model.max_seq_length)).encode())
     return digest.hexdigest()[:16]
+
+
+def _tokenizer_config(model: "SentenceTransformer") -> str:
+    """All of the tokenizer but truncation and padding, which every call sets anew and saving keeps."""
+    config = json.loads(model.tokenizer.backend_tokenizer.to_str())
+    return json.dumps({name: value for name, value in config.items() if name not in ("truncation", "padding")})
 
 
 def _module_config(module: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from domain_embed.contracts.errors import InputError
-from domain_embed.contracts.tables import JUDGMENTS
+from domain_embed.contracts.tables import JUDGMENTS, normalized_query
 from domain_embed.judgments.sources import read_source
 from domain_embed.settings import JudgmentSettings
 
@@ -50,7 +50,7 @@ def collect_judgments(
     known = set(passage_ids)
     for source in settings.sources:
         for row in read_source(source, folder):
-            _same_text(texts, row)
+            row["query"] = _known_text(texts, row)
             if row["passage_id"] not in known:
                 report.leave_out("unknown passage", row)
             elif row["grade"] < 1:
@@ -65,13 +65,15 @@ def collect_judgments(
     return pa.Table.from_pylist(list(kept.values()), schema=JUDGMENTS), report
 
 
-def _same_text(texts: dict[str, str], row: dict[str, Any]) -> None:
+def _known_text(texts: dict[str, str], row: dict[str, Any]) -> str:
+    """The query's text as it was first written; further ones may differ in case and white space only."""
     known = texts.setdefault(row["query_id"], row["query"])
-    if known != row["query"]:
+    if normalized_query(known) != normalized_query(row["query"]):
         raise InputError(
             f"query id {row['query_id']!r} names two texts: {known[:80]!r} and {row['query'][:80]!r}",
             "give every query its own id, or none",
         )
+    return known
 
 
 def _keep_best(

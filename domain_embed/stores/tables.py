@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ class ParquetTable:
     """One stored table; see the TableReader port. Stays readable while a newer one takes its place."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
-        self.version = self._file.metadata.metadata[VERSION_KEY].decode()
+        try:
+            self._file = pq.ParquetFile(path)
+            self.version = self._file.metadata.metadata[VERSION_KEY].decode()
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: {error}", "delete it and run again") from error
         self.count: int = self._file.metadata.num_rows
 
     def batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -53,7 +57,8 @@ class TableStore:
         except OSError as error:
             raise StoreError(f"table {target} cannot be written: {error}", "free space or fix permissions") from error
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
         return ParquetTable(target)
 
     def write_table(self, name: str, table: pa.Table) -> ParquetTable:

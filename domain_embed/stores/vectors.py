@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,16 @@ class FileVectorCache:
                 writer.write_table(table)
             draft.replace(path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
         self._load(path)
 
     def _load(self, path: Path) -> None:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(f"{path} is damaged: {error}", "delete it: its texts are then embedded again") from error
         column = table["vector"].combine_chunks()
         self._chunks.append(column.values.to_numpy().reshape(len(table), -1))
         chunk = len(self._chunks) - 1

@@ -136,6 +136,8 @@ class Trainer:
             transformer.set_attn_implementation("eager")
         if self._settings.freeze_embeddings:
             transformer.get_input_embeddings().requires_grad_(False)
+        if self._settings.frozen_layers:
+            _freeze_layers(transformer, self._settings.frozen_layers)
         return model
 
     def _train_epoch(
@@ -236,6 +238,19 @@ def _embed(model: "SentenceTransformer", texts: Sequence[str], max_tokens: int) 
         parts.append(model(features)["sentence_embedding"])
     order = np.concatenate([rows for rows, _ in batches])
     return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+
+
+def _freeze_layers(transformer: Any, count: int) -> None:
+    """Freezes the embeddings and the lowest `count` layers; nothing below a trained layer then needs a gradient."""
+    from torch.nn import ModuleList
+
+    depth = transformer.config.num_hidden_layers
+    stacks = [module for module in transformer.modules() if isinstance(module, ModuleList) and len(module) == depth]
+    if not stacks or count >= depth:
+        raise TrainingError(f"training.frozen_layers: {count} of this model's {depth} layers cannot be frozen")
+    embeddings = getattr(transformer, "embeddings", transformer.get_input_embeddings())
+    for module in (embeddings, *stacks[0][:count]):
+        module.requires_grad_(False)
 
 
 def _save_model(model: "SentenceTransformer", workdir: Path) -> None:

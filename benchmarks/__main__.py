@@ -1,0 +1,7 @@
+"""All benchmarks, one after the other."""
+
+import runpy
+
+for name in ("encoding", "training", "mining"):
+    print(f"== {name}", flush=True)
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -1,0 +1,82 @@
+"""The demo domain as tables in a temporary workspace, for benchmarks."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pyarrow as pa
+
+from domain_embed.contracts.ports import Collection
+from domain_embed.contracts.records import embedded_text
+from domain_embed.contracts.tables import PASSAGES
+from domain_embed.corpus.documents import ReadReport, read_documents
+from domain_embed.corpus.passages import whole_documents
+from domain_embed.demo.aws import FAST_SERVICES, extract_aws
+from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.indexing.build import build_collection
+from domain_embed.judgments.judgments import collect_judgments
+from domain_embed.judgments.splits import split_judgments
+from domain_embed.settings import DomainSettings, Environment
+from domain_embed.stores.tables import ParquetTable
+from domain_embed.stores.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class AwsDomain:
+    """The demo domain, read and split."""
+
+    workspace: Workspace
+    settings: DomainSettings
+    passages: ParquetTable
+    splits: pa.Table
+
+    @property
+    def base(self) -> str:
+        """Folder of the base model."""
+        return self.workspace.model_location(self.settings.model.base)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Every passage's text as models see it, by id."""
+        rows = self.passages.read(["passage_id", "title", "text"]).to_pylist()
+        return {row["passage_id"]: embedded_text(row["title"], row["text"]) for row in rows}
+
+    def encoder(self) -> TorchEncoder:
+        """The base model's encoder."""
+        return self.workspace.encoder(self.settings.model.base, self.settings.model)
+
+    def collection(self, encoder: TorchEncoder, model: str) -> Collection:
+        """A complete collection of all passages by this encoder."""
+        cache = self.workspace.vector_cache(encoder.fingerprint)
+        store = self.workspace.vector_store
+        report = build_collection(store, encoder, model, self.passages, self.settings.sparse, cache)
+        return store.open(report.info.name)
+
+
+@contextmanager
+def aws_domain(services: str) -> Iterator[AwsDomain]:
+    """Extracts, reads and splits the demo domain; "fast" takes a dozen services, "all" every one."""
+    with tempfile.TemporaryDirectory() as home:
+        workspace, settings = Workspace(Environment(home=Path(home)), "aws"), DomainSettings()
+        workspace.folder.mkdir(parents=True)
+        extract_aws(workspace.folder, services=FAST_SERVICES if services == "fast" else None)
+        batches = whole_documents(read_documents([workspace.folder / "corpus.jsonl"], ReadReport()))
+        documents = workspace.tables.write("passages", batches, PASSAGES)
+        ids = documents.read(["passage_id"])["passage_id"].to_pylist()
+        judgments, _ = collect_judgments(settings.judgments, workspace.folder, ids)
+        splits = split_judgments(judgments, settings.splits)
+        workspace.tables.write_table("splits", splits)
+        yield AwsDomain(workspace, settings, documents, splits)
+
+
+def services_argument(description: str, default: str) -> str:
+    """The `--services` option of a benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--services", choices=["fast", "all"], default=default)
+    return str(parser.parse_args().services)

@@ -421,7 +421,7 @@ def _show_log(*, quiet: bool) -> None:
     """What the stages report, on standard error; libraries stay silent."""
     _quiet_libraries()
     logger = logging.getLogger("domain_embed")
-    logger.handlers = [RichHandler(console=errors, show_path=False, show_level=False, markup=False, highlighter=None)]
+    logger.handlers = [RichHandler(console=errors, show_path=False, show_level=False, log_time_format="%X")]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.propagate = False
 
@@ -430,6 +430,7 @@ def _quiet_libraries() -> None:
     import warnings
 
     warnings.filterwarnings("ignore")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     for name in ("mlflow", "alembic", "transformers", "sentence_transformers", "dagster"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

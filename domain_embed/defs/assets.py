@@ -74,7 +74,7 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
             if latest is not None and status.state == "fresh" and not forced:
                 logger.info("%s: reused, nothing it reads has changed", recipe.name)
                 return _again(latest)
-            logger.info("%s: %s", recipe.name, "; ".join(status.causes) or "forced")
+            logger.info("%s: made now (%s)", recipe.name, "; ".join(status.causes) or "forced")
             return _run(context.run_id, stores, workspace, settings, recipe, inputs, forced)
 
     return materialize

@@ -5,6 +5,7 @@ A candidate is dropped when it scores above a share of the positive's own score:
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -56,12 +57,13 @@ def mine_hard_negatives(
         report: Filled on the way.
     """
     content = dict(collection.content_hashes())
+    copies = Counter(content.values())
     queries = _training_queries(splits)
     with progress_bar("mine hard negatives", len(queries), "queries") as progress:
         for start in range(0, len(queries), BLOCK_QUERIES):
             block = queries[start : start + BLOCK_QUERIES]
             vectors = encoder.encode_queries([query.text for query in block])
-            depth = settings.depth + max(len(query.positives) for query in block)
+            depth = settings.depth + max(_passages_like_positives(query, content, copies) for query in block)
             rankings = _nearest(collection, vectors, depth)
             positive_scores = _lowest_positive_scores(block, vectors, collection)
             rows = [
@@ -71,6 +73,11 @@ def mine_hard_negatives(
             ]
             yield pa.RecordBatch.from_pylist(rows, schema=HARD_NEGATIVES)
             progress.update(len(block))
+
+
+def _passages_like_positives(query: _Query, content: Mapping[str, str], copies: Mapping[str, int]) -> int:
+    """How many passages have the content of a positive: so many may stand before the candidates and are left out."""
+    return sum(copies[same] for same in {content[passage_id] for passage_id in query.positives})
 
 
 def _nearest(collection: Collection, queries: NDArray[np.float32], depth: int) -> list[list[tuple[str, float]]]:

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from domain_embed.contracts.errors import StoreError
@@ -64,8 +65,8 @@ def load_state(folder: Path, model: "SentenceTransformer", optimizer: "torch.opt
         state: dict[str, Any] = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        history = History(**state["history"])
+    except (OSError, EOFError, UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", f"delete {folder} to train from the beginning") from error
-    history = History(**state["history"])
     logger.info("training resumes after step %d", history.steps)
     return history

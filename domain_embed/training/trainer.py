@@ -27,7 +27,7 @@ from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.settings import ModelSettings, TrainingSettings
 from domain_embed.training.loss import masked_ranking_loss
 from domain_embed.training.pairs import Batch, TrainingPairs, epoch_batches
-from domain_embed.training.state import History, load_state, save_state
+from domain_embed.training.state import STATE_FILE, History, load_state, save_state
 from domain_embed.training.validation import Measure, ValidationSet, validate
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Trainer:
         outcome = {"history": {"loss": history.loss, "validation": history.validation}}
         record_text = json.dumps({**record, **outcome, "fingerprint": identity}, indent=1)
         (workdir / "best" / RECORD_FILE).write_text(record_text, encoding="utf-8")
+        # First the state: without its model it would count as finished, and could never be taken up again.
+        (workdir / STATE_FILE).unlink()
         if not target.exists():
             (workdir / "best").replace(target)
         shutil.rmtree(workdir)

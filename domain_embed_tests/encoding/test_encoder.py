@@ -1,4 +1,4 @@
-"""The torch encoder on the real base model: same vectors however texts come, and fingerprints that tell models apart."""
+"""The torch encoder on the real model: same vectors however texts come, and fingerprints that tell models apart."""
 
 import shutil
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_prompts_stand_before_the_text(minilm: TorchEncoder, minilm_path: str) -
     documents = minilm.encode_documents([f"answer: {text}" for text in texts])
     assert lowest_cosine(prompted.encode_queries(texts), queries) > 0.999
     assert lowest_cosine(prompted.encode_documents(texts), documents) > 0.999
-    assert lowest_cosine(queries, minilm.encode_documents(texts)) < 0.95
+    assert lowest_cosine(queries, minilm.encode_documents(texts)) < 0.99
 
 
 def test_tokens_are_counted_before_anything_is_cut(minilm: TorchEncoder) -> None:

@@ -1,0 +1,162 @@
+"""The command line as a person and as a script use it, on a finished domain."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from domain_embed_tests.scenario import corpus_rows, judgment_rows, write_lines
+from domain_embed_tests.whole import DOMAIN, Whole
+
+
+def invoke(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The installed command in a process of its own."""
+    env = {**os.environ, "DOMAIN_EMBED_HOME": str(home), "HF_HUB_OFFLINE": "1", "COLUMNS": "160", **variables}
+    command = [sys.executable, "-m", "domain_embed.cli", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+
+
+def answer(home: Path, *arguments: str) -> Any:
+    """The JSON a successful command prints, and nothing else."""
+    result = invoke(home, *arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_fresh_domain_is_up_to_date(finished: Whole) -> None:
+    assert answer(finished.home, "plan", DOMAIN)["stale"] == {}
+    done = answer(finished.home, "run", DOMAIN)
+    assert done == {"domain": DOMAIN, "worked_s": {}, "reused": [], "dagster_run": None}
+    assert "up to date: nothing to run" in invoke(finished.home, "run", DOMAIN).stdout
+
+
+def test_plan_says_why(whole: Whole) -> None:
+    whole.edit("training", epochs=2)
+    found = answer(whole.home, "plan", DOMAIN)
+    assert found["stale"] == {"checkpoint": ["training: settings changed"]}
+    assert found["may_run"] == ["collection", "eval_report", "champion"]
+    shown = invoke(whole.home, "plan", DOMAIN).stdout
+    assert "training: settings changed" in shown
+
+
+def test_report_has_every_promised_key(finished: Whole) -> None:
+    report = answer(finished.home, "report", DOMAIN)
+    assert report["domain"] == DOMAIN
+    assert report["passages"] == len(corpus_rows())
+    assert set(report["queries"]) == {"train", "validation", "test"}
+    assert {"bm25", "base/dense", "base/hybrid", "tuned/dense", "tuned/hybrid"} == set(report["systems"])
+    measures = {"nDCG@10", "RR@10", "R@1", "R@5", "R@10", "R@100", "P@5", "P@10"}
+    assert all(measures <= set(means) for means in report["systems"].values())
+    keys = {"challenger", "baseline", "metric", "delta", "ci95", "p", "wins", "ties", "losses"}
+    assert all(keys <= set(found) for found in report["comparisons"])
+    assert isinstance(report["verdict"]["promote"], bool)
+    assert report["verdict"]["reasons"]
+    assert report["timings_s"]["checkpoint"] > 0
+    assert Path(report["model"]["path"], "model.safetensors").exists()
+    assert report["collection"].startswith(report["model"]["fingerprint"][:12])
+
+
+def test_search_finds_filters_and_tells_versions_apart(finished: Whole) -> None:
+    row = corpus_rows()[0]
+    found = answer(finished.home, "search", DOMAIN, row["title"], "-k", "3")
+    assert len(found["hits"]) == 3
+    assert row["_id"] in [hit["passage_id"] for hit in found["hits"]]
+    team = row["metadata"]["team"]
+    narrowed = answer(finished.home, "search", DOMAIN, row["title"], "--filter", f"team={team}", "--mode", "hybrid")
+    assert {hit["metadata"]["team"] for hit in narrowed["hits"]} == {team}
+    base = answer(finished.home, "search", DOMAIN, row["title"], "--version", "base")
+    challenger = answer(finished.home, "search", DOMAIN, row["title"], "--version", "challenger")
+    assert base["collection"] != challenger["collection"]
+
+
+def test_versions_and_rollback(whole: Whole) -> None:
+    collections = answer(whole.home, "versions", DOMAIN)["collections"]
+    assert sorted(alias for one in collections for alias in one["aliases"]) == ["base", "challenger", "live"]
+    refused = invoke(whole.home, "rollback", DOMAIN)
+    live_is_base = any({"live", "base"} <= set(one["aliases"]) for one in collections)
+    assert refused.returncode == (7 if live_is_base else 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("plan", "nowhere"), 2, "no domain 'nowhere'"),
+        (("search", DOMAIN, "x", "--filter", "colour=red"), 3, "keys: team, year"),
+        (("search", DOMAIN, "x", "--filter", "year=soon"), 3, "year holds values of type int"),
+        (("search", DOMAIN, "x", "--version", "old"), 2, "--version 'old'"),
+        (("run", DOMAIN, "--select", "chekpoint"), 2, "no asset 'chekpoint'"),
+        (("init", DOMAIN), 2, "exists already"),
+        (("init", "other", "--corpus", "missing.jsonl", "--judgments", "missing.jsonl"), 3, "does not exist"),
+        (("init", "other", "--corpus", "missing.jsonl"), 2, "belong together"),
+    ],
+)
+def test_mistakes_are_named(finished: Whole, arguments: tuple[str, ...], code: int, words: str) -> None:
+    result = invoke(finished.home, *arguments)
+    assert result.returncode == code
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_domain_without_a_run_says_so(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    corpus = write_lines(tmp_path / "docs.jsonl", corpus_rows())
+    labels = write_lines(tmp_path / "labels.jsonl", judgment_rows())
+    made = invoke(home, "init", "mine", "--corpus", str(corpus), "--judgments", str(labels))
+    assert made.returncode == 0
+    settings = yaml.safe_load((home / "mine" / "domain.yaml").read_text(encoding="utf-8"))
+    assert settings["corpus"]["paths"] == [str(corpus)]
+    for command in (("report", "mine"), ("search", "mine", "x")):
+        result = invoke(home, *command)
+        assert result.returncode == 4
+        assert "domain-embed run" in result.stderr
+    assert next(iter(answer(home, "plan", "mine")["stale"])) == "documents"
+
+
+def test_misspelt_setting_names_file_key_and_allowed(whole: Whole) -> None:
+    whole.edit("training", epoch=3)
+    result = invoke(whole.home, "plan", DOMAIN)
+    assert result.returncode == 2
+    assert str(whole.folder / "domain.yaml") in result.stderr.replace("\n", "")
+    assert "training.epoch: unknown key. Did you mean 'epochs'?" in result.stderr
+
+
+def test_unwritable_store_is_a_clear_error(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    corpus = write_lines(tmp_path / "docs.jsonl", corpus_rows())
+    labels = write_lines(tmp_path / "labels.jsonl", judgment_rows())
+    invoke(home, "init", "mine", "--corpus", str(corpus), "--judgments", str(labels))
+    (home / ".store").write_text("in the way", encoding="utf-8")
+    result = invoke(home, "run", "mine")
+    assert result.returncode == 5
+    assert "cannot be written" in result.stderr
+
+
+def test_help_and_plan_load_nothing_heavy(finished: Whole) -> None:
+    code = (
+        "import sys; sys.argv = ['domain-embed', {arguments}]\n"
+        "from domain_embed.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "names = ('torch', 'transformers', 'sentence_transformers', 'mlflow', 'matplotlib')\n"
+        "print('HEAVY', [name for name in names if name in sys.modules])"
+    )
+    env = {**os.environ, "DOMAIN_EMBED_HOME": str(finished.home)}
+    for arguments in ("'--help'", f"'plan', '{DOMAIN}'"):
+        result = subprocess.run(
+            [sys.executable, "-c", code.format(arguments=arguments)],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "HEAVY []" in result.stdout
+
+
+def test_schema_is_json() -> None:
+    result = invoke(Path(), "schema")
+    assert json.loads(result.stdout)["additionalProperties"] is False

@@ -1,0 +1,139 @@
+"""What is live: every move of the alias, and every reason not to move it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from domain_embed.contracts.errors import PromotionRefusedError, StoreError
+from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.promotion.champion import Move, PromotionLog, roll_back, settle
+
+YES = Verdict(True, ("tuned/dense is better by +0.100.",))
+NO = Verdict(False, ("tuned/dense is not better.",))
+LIVE = "live"
+
+
+def info(name: str, fingerprint: str, passages: str = "p1") -> CollectionInfo:
+    return CollectionInfo(name, fingerprint, fingerprint, 3, passages, 1, "english", {}, "2026-01-01T00:00:00+00:00")
+
+
+BASE, FIRST, SECOND = info("base-p1", "base"), info("first-p1", "first"), info("second-p1", "second")
+BASE_2, FIRST_2 = info("base-p2", "base", "p2"), info("first-p2", "first", "p2")
+
+
+class AliasStore:
+    """The part of a vector store that promotion uses."""
+
+    def __init__(self, *infos: CollectionInfo) -> None:
+        self._infos = list(infos)
+        self.live: str | None = None
+
+    def collections(self) -> list[CollectionInfo]:
+        return self._infos
+
+    def alias(self, alias: str) -> str | None:
+        assert alias == LIVE
+        return self.live
+
+    def set_alias(self, alias: str, name: str) -> None:
+        assert alias == LIVE
+        assert name in {one.name for one in self._infos}
+        self.live = name
+
+
+@pytest.fixture
+def store() -> AliasStore:
+    return AliasStore(BASE, FIRST, SECOND, BASE_2, FIRST_2)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> PromotionLog:
+    return PromotionLog(tmp_path / "promotions.jsonl")
+
+
+def decide(
+    store: AliasStore, log: PromotionLog, verdict: Verdict, challenger: CollectionInfo,
+    current: tuple[CollectionInfo, ...] = (BASE, FIRST, SECOND), *, override_hold: bool = False,
+    parity: Callable[[CollectionInfo], None] = lambda one: None,
+) -> Move:  # fmt: skip
+    known = {one.fingerprint: one for one in current}
+    return settle(store, log, LIVE, verdict, challenger, known, "base", parity, override_hold=override_hold)  # type: ignore[arg-type]
+
+
+def test_good_verdict_promotes(store: AliasStore, log: PromotionLog) -> None:
+    move = decide(store, log, YES, FIRST)
+    assert (move.action, move.source, move.target, store.live) == ("promoted", "base-p1", "first-p1", "first-p1")
+    assert log.read() == [move]
+
+
+def test_first_refusal_puts_the_base_model_live(store: AliasStore, log: PromotionLog) -> None:
+    move = decide(store, log, NO, FIRST)
+    assert (move.action, store.live) == ("refreshed", "base-p1")
+    assert move.reason == "the base model serves: tuned/dense is not better."
+
+
+def test_refusal_keeps_the_champion_and_writes_nothing(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    move = decide(store, log, NO, SECOND)
+    assert (move.action, store.live) == ("kept", "first-p1")
+    assert "model first stays live" in move.reason
+    assert len(log.read()) == 1
+
+
+def test_champion_follows_the_corpus_though_the_challenger_is_refused(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    move = decide(store, log, NO, SECOND, current=(BASE_2, FIRST_2, SECOND))
+    assert (move.action, store.live) == ("refreshed", "first-p2")
+
+
+def test_failed_parity_leaves_alias_and_log(store: AliasStore, log: PromotionLog) -> None:
+    def fails(one: CollectionInfo) -> None:
+        raise StoreError(f"{one.name} is not what it says")
+
+    with pytest.raises(StoreError, match="first-p1"):
+        decide(store, log, YES, FIRST, parity=fails)
+    assert store.live is None
+    assert log.read() == []
+
+
+def test_rollback_goes_back_step_by_step(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    decide(store, log, YES, SECOND)
+    assert roll_back(store, log, LIVE).target == "first-p1"  # type: ignore[arg-type]
+    assert roll_back(store, log, LIVE).target == "base-p1"  # type: ignore[arg-type]
+    with pytest.raises(PromotionRefusedError, match="no earlier model"):
+        roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    assert store.live == "base-p1"
+
+
+def test_rollback_skips_refreshes_of_the_same_model(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    decide(store, log, NO, SECOND, current=(BASE_2, FIRST_2, SECOND))
+    assert roll_back(store, log, LIVE).target == "base-p1"  # type: ignore[arg-type]
+
+
+def test_move_that_was_logged_but_never_made_is_no_step(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    decide(store, log, YES, SECOND)
+    store.live = "first-p1"  # killed between log and alias
+    assert roll_back(store, log, LIVE).target == "base-p1"  # type: ignore[arg-type]
+
+
+def test_model_rolled_back_from_is_held_until_forced(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    held = decide(store, log, YES, FIRST)
+    assert (held.action, store.live) == ("kept", "base-p1")
+    assert "rolled back; run with --force" in held.reason
+    assert decide(store, log, YES, FIRST, override_hold=True).action == "promoted"
+    assert log.held_back() == set()
+
+
+def test_rollback_to_a_dropped_collection_is_refused(log: PromotionLog) -> None:
+    store = AliasStore(BASE, FIRST)
+    decide(store, log, YES, FIRST, current=(BASE, FIRST))
+    store._infos.remove(BASE)
+    with pytest.raises(PromotionRefusedError, match="base-p1 is gone"):
+        roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    assert store.live == "first-p1"

@@ -4,36 +4,33 @@ Heavy libraries are imported inside the commands that need them, so that `--help
 """
 
 import json
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
-from domain_embed.contracts.errors import DomainEmbedError, InputError, SettingsError
-from domain_embed.settings import (
-    SETTINGS_FILE,
-    BeirSource,
-    CorpusSettings,
-    DomainSettings,
-    Environment,
-    JudgmentSettings,
-    PairsSource,
-    SplitSettings,
-    TrainingSettings,
-    json_schema,
-    render_yaml,
+from domain_embed.console import (
+    console,
+    errors,
+    print_hits,
+    print_json,
+    print_plan,
+    print_report,
+    print_run,
+    quiet_libraries,
+    report_json,
+    show_log,
 )
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError
+from domain_embed.new_domain import beir_settings, demo_settings, files_settings
+from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, json_schema, render_yaml
 
 if TYPE_CHECKING:
     from domain_embed.contracts.records import Mode
-    from domain_embed.defs.runs import Plan, RunOutcome
-    from domain_embed.stores.workspace import Workspace
+    from domain_embed.stores.tracking import Tracking
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,14 +45,9 @@ A domain is a folder with a [bold]domain.yaml[/bold] in DOMAIN_EMBED_HOME (defau
 Exit codes: 0 done (also when a model is refused: that is a result), 1 unexpected, 2 settings or usage, 3 input data,
 4 not made yet, 5 store, 6 model or training, 7 promotion or rollback refused.""",
 )
-console = Console()
-errors = Console(stderr=True)
 
 Name = Annotated[str, typer.Argument(help="The domain: a folder of DOMAIN_EMBED_HOME.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, nothing else.")]
-
-SNIPPET_CHARACTERS = 160
-BEIR_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 
 def main() -> None:
@@ -132,14 +124,14 @@ def plan(name: Name, as_json: AsJson = False) -> None:
     with open_instance(environment) as instance:
         found = make_plan(instance, Workspace(environment, name))
     if as_json:
-        _print_json({
+        print_json({
             "domain": name,
             "stale": {asset: list(found.statuses[asset].causes) for asset in found.stale},
             "may_run": list(found.may_run),
             "last_seconds": dict(found.last_seconds),
         })  # fmt: skip
     else:
-        _print_plan(name, found)
+        print_plan(name, found)
 
 
 @app.command()
@@ -157,7 +149,7 @@ def run(
     from domain_embed.defs.runs import make_plan, open_instance, run_assets
     from domain_embed.stores.workspace import Workspace
 
-    _show_log(quiet=as_json)
+    show_log(quiet=as_json)
     workspace = Workspace(environment, name)
     with open_instance(environment) as instance:
         found = make_plan(instance, workspace)
@@ -170,9 +162,9 @@ def run(
         outcome = None
         if names:
             if not as_json:
-                _print_plan(name, found)
+                print_plan(name, found)
             outcome = run_assets(instance, workspace, build_definitions(environment, [name]), names, force=force)
-    _print_run(name, outcome, workspace, as_json=as_json)
+    print_run(name, outcome, workspace, as_json=as_json)
 
 
 @app.command()
@@ -190,9 +182,9 @@ def report(
     stored = Workspace(environment, name).latest_report()
     if as_json:
         with open_instance(environment) as instance:
-            _print_json(report_json(stored, timings(instance, name)))
+            print_json(report_json(stored, timings(instance, name)))
     else:
-        _print_report(stored)
+        print_report(stored)
     if open_it:
         typer.launch(stored["html"])
 
@@ -223,7 +215,7 @@ def search(
     collection = workspace.aliased(aliases[version])
     from domain_embed.retrieval.searcher import parse_filters
 
-    _quiet_libraries()
+    quiet_libraries()
     searcher = workspace.searcher(collection)
     where = parse_filters(filters or [], searcher.collection.info.metadata_types)
     hits = searcher.search(query, k, mode=cast("Mode | None", mode), where=where or None)
@@ -233,14 +225,9 @@ def search(
              "metadata": dict(hit.metadata)}
             for rank, hit in enumerate(hits, start=1)
         ]  # fmt: skip
-        _print_json({"domain": name, "collection": collection, "query": query, "hits": rows})
+        print_json({"domain": name, "collection": collection, "query": query, "hits": rows})
         return
-    for rank, hit in enumerate(hits, start=1):
-        console.print(f"[bold]{rank:>2}[/bold]  {hit.score:.3f}  [bold]{_escape(hit.title or hit.passage_id)}[/bold]"
-                      f"  [dim]{_escape(hit.passage_id)}[/dim]", highlight=False)  # fmt: skip
-        console.print(f"           {_escape(_snippet(hit.text))}", style="dim", highlight=False)
-    if not hits:
-        console.print("nothing found")
+    print_hits(hits)
 
 
 @app.command()
@@ -264,7 +251,7 @@ def versions(name: Name, as_json: AsJson = False) -> None:
         for info in store.collections()
     ]
     if as_json:
-        _print_json({"domain": name, "collections": rows})
+        print_json({"domain": name, "collections": rows})
         return
     table = Table("collection", "model", "passages", "built", "")
     for row in rows:
@@ -287,7 +274,7 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
     move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
     _tracking(environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
-        _print_json(asdict(move))
+        print_json(asdict(move))
     else:
         console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
 
@@ -310,151 +297,11 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-def demo_settings(*, fast: bool) -> DomainSettings:
-    """The settings of the demo domain, as committed in data/aws/domain.yaml."""
-    about = "AWS operations found by what people want to do: example titles of the AWS CLI, operation documentation."
-    return DomainSettings(description=about, training=TrainingSettings(epochs=1) if fast else TrainingSettings())
-
-
-def beir_settings(folder: Path) -> DomainSettings:
-    """Settings for a folder in the BEIR layout, with its splits kept exactly."""
-    qrels = {split: folder / "qrels" / f"{name}.tsv" for name, split in BEIR_SPLITS.items()}
-    found = {split: str(path) for split, path in qrels.items() if path.exists()}
-    missing = [str(path) for path in (folder / "corpus.jsonl", folder / "queries.jsonl") if not path.exists()]
-    if missing or not found:
-        raise InputError.of_culprits("--beir needs", missing or [str(folder / "qrels/{train,dev,test}.tsv")])
-    source = BeirSource(queries=str(folder / "queries.jsonl"), qrels=found)
-    return DomainSettings(
-        corpus=CorpusSettings(paths=(str(folder / "corpus.jsonl"),)),
-        judgments=JudgmentSettings(sources=(source,)),
-        splits=SplitSettings(strategy="given"),
-    )
-
-
-def files_settings(corpus: Path, judgments: Path) -> DomainSettings:
-    """Settings for one file of documents and one of judgments."""
-    for path in (corpus, judgments):
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
-    return DomainSettings(
-        corpus=CorpusSettings(paths=(str(corpus),)),
-        judgments=JudgmentSettings(sources=(PairsSource(path=str(judgments)),)),
-    )
-
-
-def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, Any]:
-    """What scripts get of a report."""
-    evidence = stored["evidence"]
-    return {
-        "domain": evidence["domain"],
-        "passages": evidence["passages"],
-        "queries": evidence["queries_per_split"],
-        "served_mode": evidence["served_mode"],
-        "systems": evidence["systems"],
-        "comparisons": evidence["comparisons"],
-        "verdict": stored["verdict"],
-        "timings_s": timings,
-        "model": {"fingerprint": evidence["challenger_fingerprint"], "path": evidence["model_path"]},
-        "collection": evidence["collection"],
-        "created_at": evidence["created_at"],
-        "html": stored["html"],
-    }
-
-
-def _print_plan(name: str, found: "Plan") -> None:
-    if not found.stale:
-        console.print(f"[bold]{name}[/bold] is up to date: nothing to run")
-        return
-    table = Table("asset", "", "why", "last took", title=f"{name}: what is stale", title_justify="left")
-    for asset, status in found.statuses.items():
-        took = f"{found.last_seconds[asset]:.0f} s" if asset in found.last_seconds else ""
-        if asset in found.stale:
-            table.add_row(f"[bold]{asset}[/bold]", f"[yellow]{status.state}[/yellow]", "; ".join(status.causes), took)
-        elif asset in found.may_run:
-            table.add_row(asset, "may run", "only if what it reads really changes", took, style="dim")
-    console.print(table)
-
-
-def _print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *, as_json: bool) -> None:
-    if as_json:
-        worked, reused = (outcome.worked, outcome.reused) if outcome else ({}, ())
-        run_id = outcome.run_id if outcome else None
-        _print_json({"domain": name, "worked_s": worked, "reused": list(reused), "dagster_run": run_id})
-        return
-    if outcome is None:
-        console.print(f"[bold]{name}[/bold] is up to date: nothing to run")
-        return
-    table = Table("asset", "seconds", title="what ran", title_justify="left")
-    for asset, seconds in outcome.worked.items():
-        table.add_row(asset, f"{seconds:.1f}")
-    for asset in outcome.reused:
-        table.add_row(asset, "reused", style="dim")
-    console.print(table)
-    if "eval_report" in outcome.worked or "champion" in outcome.worked:
-        _print_report(workspace.latest_report())
-
-
-def _print_report(stored: dict[str, Any]) -> None:
-    evidence, verdict = stored["evidence"], stored["verdict"]
-    measures = ["nDCG@10", "RR@10", "R@1", "R@10", "R@100"]
-    table = Table("system", *measures, title=f"{evidence['domain']}: {evidence['test_queries']:,} test queries",
-                  title_justify="left")  # fmt: skip
-    for system, means in evidence["systems"].items():
-        table.add_row(system, *(f"{means[measure]:.3f}" for measure in measures))
-    console.print(table)
-    for found in evidence["comparisons"]:
-        low, high = found["ci95"]
-        console.print(
-            f"{found['challenger']} − {found['baseline']}: {found['delta']:+.3f} nDCG@10, 95 % interval "
-            f"[{low:+.3f}, {high:+.3f}], p = {found['p']:.4f}; {found['wins']} better, {found['losses']} worse",
-            markup=False, highlight=False,
-        )  # fmt: skip
-    console.print(
-        "[bold green]promote[/bold green]" if verdict["promote"] else "[bold yellow]do not promote[/bold yellow]"
-    )
-    for reason in verdict["reasons"]:
-        console.print(f"  • {reason}", markup=False, highlight=False)
-    console.print(f"report: {stored['html']}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _show_log(*, quiet: bool) -> None:
-    """What the stages report, on standard error; libraries stay silent."""
-    _quiet_libraries()
-    logger = logging.getLogger("domain_embed")
-    logger.handlers = [RichHandler(console=errors, show_path=False, show_level=False, log_time_format="%X")]
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    logger.propagate = False
-
-
-def _quiet_libraries() -> None:
-    import warnings
-
-    warnings.filterwarnings("ignore")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    for name in ("mlflow", "alembic", "transformers", "sentence_transformers", "dagster"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _tracking(environment: Environment) -> Any:
+def _tracking(environment: Environment) -> "Tracking":
     from domain_embed.stores.tracking import Tracking
     from domain_embed.stores.workspace import STORE_FOLDER
 
     return Tracking(environment.mlflow_tracking_uri, environment.home / STORE_FOLDER / "mlflow")
-
-
-def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
-
-
-def _snippet(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= SNIPPET_CHARACTERS else flat[: SNIPPET_CHARACTERS - 1] + "…"
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

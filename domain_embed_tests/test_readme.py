@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from domain_embed.cli import app, demo_settings
+from domain_embed.cli import app
 from domain_embed.contracts.errors import DomainEmbedError
 from domain_embed.defs.graph import RECIPES
+from domain_embed.new_domain import demo_settings
 from domain_embed.settings import DomainSettings, render_yaml
 
 ROOT = Path(__file__).parent.parent

@@ -217,6 +217,8 @@ class Trainer:
         with torch.inference_mode(), self._autocast(model.device.type):
             embedded = _embed(model, texts, limit).float()
             unit: NDArray[np.float32] = torch.nn.functional.normalize(embedded, dim=-1).cpu().numpy()
+        if not np.isfinite(unit).all():
+            raise TrainingError("the model gives vectors that are not numbers", "lower training.learning_rate")
         return unit
 
     @contextmanager

@@ -1,0 +1,377 @@
+"""Training the real model on the scenario: what comes out, and that neither another run nor a kill changes it."""
+
+import json
+import multiprocessing as mp
+import os
+import shutil
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+
+from domain_embed.contracts.errors import StoreError, TrainingError
+from domain_embed.contracts.ports import NullTracker, Tracker
+from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.encoding.models import fingerprint
+from domain_embed.training import trainer as trainer_module
+from domain_embed.training.state import History, load_state, save_state
+from domain_embed.training.trainer import RECORD_FILE, Checkpoint
+from domain_embed_tests import scenario
+from domain_embed_tests.training.scenario import (
+    MODEL,
+    RECORD,
+    HangingTracker,
+    Inputs,
+    InterruptingTracker,
+    MetricsLog,
+    make_inputs,
+)
+
+SPAWN = mp.get_context("spawn")
+TEXTS = [passage.text for passage in scenario.CORPUS[:6]]
+
+
+@pytest.fixture(scope="module")
+def inputs(minilm_path: str, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return make_inputs(minilm_path, tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def log() -> MetricsLog:
+    return MetricsLog()
+
+
+@pytest.fixture(scope="module")
+def trained(inputs: Inputs, log: MetricsLog, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """One training without interruption, that others are compared with."""
+    return train(inputs, tmp_path_factory.mktemp("checkpoints"), log)
+
+
+def train(inputs: Inputs, checkpoints: Path, tracker: Tracker | None = None) -> Checkpoint:
+    return inputs.trainer().train(checkpoints, RECORD, tracker or NullTracker())
+
+
+def weights(checkpoint: Checkpoint | Path | str) -> dict[str, torch.Tensor]:
+    folder = checkpoint.path if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
+    return load_file(folder / "model.safetensors")
+
+
+def greatest_difference(one: Checkpoint | str, other: Checkpoint | str) -> float:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+def visible(checkpoints: Path) -> list[str]:
+    return sorted(path.name for path in checkpoints.iterdir() if not path.name.startswith("."))
+
+
+# --- what comes out -------------------------------------------------------------------------------------
+
+
+def test_the_loss_falls_and_every_figure_is_recorded(trained: Checkpoint, inputs: Inputs, log: MetricsLog) -> None:
+    history = trained.history
+    half = history.steps // 2
+    assert history.steps == 2 * half == 10
+    assert np.mean(history.loss[half:]) < np.mean(history.loss[:half])
+    assert len(history.validation) == 2
+    assert log.of("loss") == list(enumerate(history.loss, start=1))
+    assert log.of("validation_ndcg_at_10") == [
+        (0, inputs.validation.base_ndcg),
+        (half, history.validation[0]),
+        (2 * half, history.validation[1]),
+    ]
+    assert trained.base_ndcg == inputs.validation.base_ndcg
+    assert all(0 < figure <= 1 for figure in history.validation)
+
+
+def test_the_checkpoint_lies_under_its_fingerprint_and_nothing_else_is_left(trained: Checkpoint) -> None:
+    assert [path.name for path in trained.path.parent.iterdir()] == [trained.fingerprint]
+    record = json.loads((trained.path / RECORD_FILE).read_text())
+    history = {"loss": trained.history.loss, "validation": trained.history.validation}
+    assert record == {**RECORD, "history": history, "fingerprint": trained.fingerprint}
+
+
+def test_sentence_transformers_loads_the_checkpoint_as_the_same_model(trained: Checkpoint) -> None:
+    model = SentenceTransformer(str(trained.path))
+    encoder = TorchEncoder.load(str(trained.path), MODEL)
+    assert fingerprint(model, MODEL) == encoder.fingerprint == trained.fingerprint
+    assert model.max_seq_length == 64
+    assert model.prompts == {"query": "question: ", "document": "runbook: "}
+    queries = model.encode_query(TEXTS, normalize_embeddings=True)
+    documents = model.encode_document(TEXTS, normalize_embeddings=True)
+    assert np.min(np.sum(queries * encoder.encode_queries(TEXTS), axis=1)) > 0.999
+    assert np.min(np.sum(documents * encoder.encode_documents(TEXTS), axis=1)) > 0.999
+
+
+def test_the_model_has_changed_but_its_word_embeddings_have_not(trained: Checkpoint, inputs: Inputs) -> None:
+    base, tuned = weights(inputs.base), weights(trained)
+    changed = {name for name in tuned if not torch.equal(base[name], tuned[name])}
+    assert "embeddings.word_embeddings.weight" not in changed
+    assert "encoder.layer.0.attention.self.query.weight" in changed
+    assert "encoder.layer.5.output.dense.weight" in changed
+
+
+def test_the_same_inputs_give_the_same_model(trained: Checkpoint, inputs: Inputs, tmp_path: Path) -> None:
+    again = train(inputs, tmp_path)
+    assert again.fingerprint == trained.fingerprint
+    assert again.history == trained.history
+
+
+def test_a_model_that_is_there_already_is_kept(trained: Checkpoint, inputs: Inputs, tmp_path: Path) -> None:
+    shutil.copytree(trained.path, tmp_path / trained.fingerprint)
+    (tmp_path / trained.fingerprint / "note").write_text("mine")
+    assert train(inputs, tmp_path).path == tmp_path / trained.fingerprint
+    assert (tmp_path / trained.fingerprint / "note").read_text() == "mine"
+
+
+def test_frozen_layers_and_unfrozen_embeddings(inputs: Inputs, tmp_path: Path) -> None:
+    base = weights(inputs.base)
+    frozen = weights(train(inputs.with_settings(epochs=1, frozen_layers=4), tmp_path / "frozen"))
+    changed = {name for name in frozen if not torch.equal(base[name], frozen[name])}
+    assert {name.split(".")[2] for name in changed if name.startswith("encoder")} == {"4", "5"}
+    assert not [name for name in changed if name.startswith("embeddings")]
+    free = weights(train(inputs.with_settings(epochs=1, freeze_embeddings=False, precision="fp32"), tmp_path / "free"))
+    assert not torch.equal(base["embeddings.word_embeddings.weight"], free["embeddings.word_embeddings.weight"])
+
+
+@pytest.mark.parametrize(("figures", "kept"), [([0.5, 0.4], 1), ([0.5, 0.5], 1), ([0.4, 0.5], 2)])
+def test_the_best_epoch_is_kept_and_the_earlier_of_equals(
+    inputs: Inputs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figures: list[float],
+    kept: int,
+) -> None:
+    remaining = list(figures)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", lambda *_: 1.0)
+    monkeypatch.setattr(trainer_module, "validate", lambda *_: remaining.pop(0))
+    saved: list[int] = []
+    save_model = trainer_module._save_model
+
+    def counting(model: Any, workdir: Path) -> None:
+        saved.append(2 - len(remaining))
+        save_model(model, workdir)
+
+    monkeypatch.setattr(trainer_module, "_save_model", counting)
+    checkpoint = train(inputs, tmp_path)
+    assert (checkpoint.history.validation, checkpoint.history.best_epoch, saved[-1]) == (figures, kept, kept)
+
+
+# --- schedule -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [
+        (0.0, [1, 1, 8 / 9, 7 / 9, 6 / 9, 5 / 9, 4 / 9, 3 / 9, 2 / 9, 1 / 9]),
+        (0.1, [1, 1, 8 / 9, 7 / 9, 6 / 9, 5 / 9, 4 / 9, 3 / 9, 2 / 9, 1 / 9]),
+        (0.4, [0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+    ],
+)
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(
+    inputs: Inputs, warmup: float, expected: list[float]
+) -> None:
+    trainer = inputs.with_settings(warmup=warmup).trainer()
+    assert [trainer._schedule(step) for step in range(10)] == pytest.approx(expected)
+
+
+# --- interruptions --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("save_every", "metric", "step"),
+    [
+        (1, "loss", 1),
+        (3, "loss", 5),
+        (2, "validation_ndcg_at_10", 5),
+        (3, "loss", 8),
+        (25, "validation_ndcg_at_10", 10),
+    ],
+)
+def test_an_interrupted_training_ends_as_if_it_had_not_been(
+    trained: Checkpoint, inputs: Inputs, tmp_path: Path, save_every: int, metric: str, step: int
+) -> None:
+    often = inputs.with_settings(save_every_steps=save_every)
+    with pytest.raises(KeyboardInterrupt):
+        train(often, tmp_path, InterruptingTracker(metric, step))
+    assert visible(tmp_path) == []
+    resumed = train(often, tmp_path, log := MetricsLog())
+    assert len(log.of("loss")) < 10 or step == 1
+    assert resumed.history.steps == trained.history.steps
+    assert resumed.history.loss == pytest.approx(trained.history.loss, abs=1e-4)
+    assert resumed.history.validation == pytest.approx(trained.history.validation)
+    assert greatest_difference(resumed, trained) < 1e-4
+    assert [path.name for path in tmp_path.iterdir()] == [resumed.fingerprint]
+
+
+def train_and_hang(inputs: Inputs, checkpoints: Path, step: int, reached: Connection) -> None:
+    train(inputs, checkpoints, HangingTracker("loss", step, reached))
+
+
+def test_a_killed_training_ends_as_if_it_had_not_been(trained: Checkpoint, inputs: Inputs, tmp_path: Path) -> None:
+    reached, sender = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=train_and_hang, args=(inputs, tmp_path, 7, sender))
+    process.start()
+    assert reached.poll(120)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    assert visible(tmp_path) == []
+
+    resumed = train(inputs, tmp_path, log := MetricsLog())
+    assert [step for step, _ in log.of("loss")] == [7, 8, 9, 10]
+    assert resumed.history.steps == trained.history.steps
+    assert greatest_difference(resumed, trained) < 1e-4
+
+
+def test_a_kill_while_the_model_is_replaced_is_made_good(
+    trained: Checkpoint, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_saved(model: Any, workdir: Path) -> None:
+        shutil.rmtree(workdir / "best", ignore_errors=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "_save_model", half_saved)
+        with pytest.raises(KeyboardInterrupt):
+            train(inputs, tmp_path)
+    assert greatest_difference(train(inputs, tmp_path), trained) < 1e-4
+
+
+def test_a_kill_after_the_last_step_is_made_good(
+    trained: Checkpoint, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path, ignore_errors: bool = False) -> None:
+        if folder.name.startswith(".training"):
+            raise KeyboardInterrupt
+        shutil.rmtree(folder, ignore_errors=ignore_errors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "shutil", SimpleNamespace(rmtree=killed))
+        with pytest.raises(KeyboardInterrupt):
+            train(inputs, tmp_path)
+    assert visible(tmp_path) == [trained.fingerprint]
+    again = train(inputs, tmp_path)
+    assert again.fingerprint == trained.fingerprint
+    assert [path.name for path in tmp_path.iterdir()] == [trained.fingerprint]
+
+
+def test_another_record_starts_from_the_beginning(inputs: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(inputs, tmp_path, InterruptingTracker("loss", 5))
+    other = InterruptingTracker("loss", 2)
+    with pytest.raises(KeyboardInterrupt):
+        inputs.trainer().train(tmp_path, {**RECORD, "splits": "v2"}, other)
+    assert [step for step, _ in other.of("loss")] == [1, 2]
+
+
+# --- what cannot be trained -----------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[None] = []
+    loss = trainer_module.masked_ranking_loss
+
+    def breaks_at_third(*arguments: Any) -> torch.Tensor:
+        calls.append(None)
+        return loss(*arguments) * (float("nan") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(trainer_module, "masked_ranking_loss", breaks_at_third)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 3\n.*lower training.learning_rate"):
+        train(inputs, tmp_path)
+    assert visible(tmp_path) == []
+
+
+@pytest.mark.parametrize("batch_size", [8, 64])
+def test_a_model_that_blew_up_is_never_kept(inputs: Inputs, tmp_path: Path, batch_size: int) -> None:
+    """With one batch an epoch there is no further loss to notice it."""
+    wild = inputs.with_settings(epochs=1, learning_rate=1e30, batch_size=batch_size)
+    with pytest.raises(TrainingError, match=r"lower training.learning_rate"):
+        train(wild, tmp_path)
+    assert visible(tmp_path) == []
+
+
+def test_too_many_frozen_layers_are_refused(inputs: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="frozen_layers: 6 of this model's 6 layers cannot be frozen"):
+        train(inputs.with_settings(frozen_layers=6), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(inputs: Inputs, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"/file/.training-\w+ cannot be written"):
+        train(inputs, tmp_path / "file")
+
+
+# --- the saved state ------------------------------------------------------------------------------------
+
+
+def tiny() -> tuple[Any, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+
+def step(model: Any, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+
+
+def test_a_saved_state_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
+    model, optimizer = tiny()
+    step(model, optimizer)
+    save_state(tmp_path, model, optimizer, History([0.5, 0.25], [0.75]))
+    step(model, optimizer)
+    resumed, its_optimizer = tiny()
+    assert load_state(tmp_path, resumed, its_optimizer) == History([0.5, 0.25], [0.75])
+    step(resumed, its_optimizer)
+    assert torch.equal(resumed.weight, model.weight)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_without_a_state_nothing_has_happened(tmp_path: Path) -> None:
+    assert load_state(tmp_path, *tiny()) == History()
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "truncated", "other keys", "other shapes", "other history"])
+def test_a_damaged_state_is_named(tmp_path: Path, damage: str) -> None:
+    model, optimizer = tiny()
+    save_state(tmp_path, model, optimizer, History())
+    path = tmp_path / "state.pt"
+    good = torch.load(path, weights_only=True)
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "garbage":
+        path.write_bytes(b"no state at all")
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == "other keys":
+        torch.save({"weights": {}}, path)
+    elif damage == "other shapes":
+        torch.save({**good, "model": {"weight": torch.ones(9, 9)}}, path)
+    else:
+        torch.save({**good, "history": {"losses": []}}, path)
+    with pytest.raises(
+        StoreError, match=rf"{path} is damaged: .*\n(.*\n)*.*delete {tmp_path} to train from the beginning"
+    ):
+        load_state(tmp_path, *tiny())
+
+
+def test_a_state_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"training state in .*/file cannot be written"):
+        save_state(tmp_path / "file", *tiny(), History())
+
+
+@pytest.mark.parametrize(("figures", "best"), [([0.1], 1), ([0.1, 0.3, 0.2], 2), ([0.3, 0.3], 1)])
+def test_the_best_epoch_is_the_earliest_of_the_highest(figures: list[float], best: int) -> None:
+    assert History(validation=figures).best_epoch == best

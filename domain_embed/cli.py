@@ -24,13 +24,15 @@ from domain_embed.console import (
     report_json,
     show_log,
 )
-from domain_embed.contracts.errors import DomainEmbedError, SettingsError
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
 from domain_embed.new_domain import beir_settings, demo_settings, files_settings
 from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, json_schema, render_yaml
 
 if TYPE_CHECKING:
     from domain_embed.contracts.records import Mode
     from domain_embed.stores.tracking import Tracking
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +45,7 @@ A domain is a folder with a [bold]domain.yaml[/bold] in DOMAIN_EMBED_HOME (defau
 [bold]domain-embed demo[/bold], then [bold]domain-embed search aws "give a user permission to read a bucket"[/bold].
 
 Exit codes: 0 done (also when a model is refused: that is a result), 1 unexpected, 2 settings or usage, 3 input data,
-4 not made yet, 5 store, 6 model or training, 7 promotion or rollback refused.""",
+4 not made yet, 5 store, 6 model or training, 7 promotion or rollback refused, 130 interrupted.""",
 )
 
 Name = Annotated[str, typer.Argument(help="The domain: a folder of DOMAIN_EMBED_HOME.", metavar="NAME")]
@@ -57,8 +59,11 @@ def main() -> None:
         app()
     except DomainEmbedError as error:
         errors.print(f"[bold red]error:[/bold red] {type(error).__name__}: ", end="")
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk can show anywhere
+        errors.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(StoreError.exit_code)
 
 
 @app.command()
@@ -163,7 +168,11 @@ def run(
         if names:
             if not as_json:
                 print_plan(name, found)
-            outcome = run_assets(instance, workspace, build_definitions(environment, [name]), names, force=force)
+            try:
+                outcome = run_assets(instance, workspace, build_definitions(environment, [name]), names, force=force)
+            except KeyboardInterrupt:
+                errors.print("interrupted: what was made stays, and the same command goes on from there")
+                raise typer.Exit(INTERRUPTED) from None
     print_run(name, outcome, workspace, as_json=as_json)
 
 

@@ -297,7 +297,10 @@ def _render_section(section: Section) -> list[str]:
 
 
 def _entry(name: str, value: Any) -> str:
-    return yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=110).rstrip()
+    entry = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=110)
+    if len(entry.splitlines()) != entry.count("\n"):  # a line break of Unicode's own: it survives only escaped
+        entry = yaml.safe_dump({name: value}, sort_keys=False, width=110)
+    return entry.rstrip()
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -84,7 +84,7 @@ def run_assets(
 ) -> RunOutcome:  # fmt: skip
     """Runs these assets in one Dagster run in this process; those whose inputs turn out unchanged are reused.
 
-    Raises the DomainEmbedError of the asset that failed; what was made before it stays.
+    Raises the DomainEmbedError of the asset that failed, or KeyboardInterrupt; what was made before stays.
     """
     unknown = [name for name in names if name not in {recipe.name for recipe in RECIPES}]
     if unknown:
@@ -98,6 +98,8 @@ def run_assets(
             tags={FORCE_TAG: "1", "domain": workspace.domain} if force else {"domain": workspace.domain},
             run_config=QUIET,
         )
+    except dg.DagsterExecutionInterruptedError as interruption:
+        raise KeyboardInterrupt from interruption
     except dg.DagsterError as error:
         raise _user_error(error) from error
     except dg.Failure as failure:

@@ -58,6 +58,7 @@ def test_every_key_is_optional(tmp_path: Path, content: str) -> None:
         DomainSettings(),
         scenario.SETTINGS,
         DomainSettings(judgments=JudgmentSettings(sources=(BEIR, PairsSource(path="más.csv")))),
+        DomainSettings(model=ModelSettings(query_prompt="\x85a\u2028b\n\n c\x0c", document_prompt="\t: #'\"")),
         DomainSettings(model=ModelSettings(base="folder/" + 40 * "very-long-name ", query_prompt="query: ")),
     ],
 )

@@ -145,7 +145,7 @@ class TrainingSettings(Section):
     """How many of the lowest transformer layers are left as they are too: each saves its share of the backward pass."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto` takes bf16 where the processor has it."""
-    validation_depth: int = Field(20, ge=10)
+    validation_depth: int = Field(10, ge=10)
     """Each epoch ranks the validation positives among this many of every query's nearest base-model passages."""
     save_every_steps: int = Field(25, ge=1)
     """How often the state is saved; interrupted training goes on from there."""
@@ -284,7 +284,7 @@ def render_yaml(settings: DomainSettings) -> str:
             lines += [*_comment(type(value).__doc__ or ""), f"{name}:", *_render_section(value), ""]
         else:
             lines += [*_comment(field.description or ""), _entry(name, value), ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _render_section(section: Section) -> list[str]:
@@ -300,7 +300,7 @@ def _entry(name: str, value: Any) -> str:
     entry = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=110)
     if len(entry.splitlines()) != entry.count("\n"):  # a line break of Unicode's own: it survives only escaped
         entry = yaml.safe_dump({name: value}, sort_keys=False, width=110)
-    return entry.rstrip()
+    return entry.removesuffix("\n")
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

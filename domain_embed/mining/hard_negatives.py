@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.contracts.tables import HARD_NEGATIVES
+from domain_embed.contracts.tables import HARD_NEGATIVES, normalized_query
 from domain_embed.settings import MiningSettings
 
 BLOCK_QUERIES = 4096
@@ -105,9 +105,16 @@ def _nearest(collection: Collection, queries: NDArray[np.float32], depth: int) -
 
 
 def _training_queries(splits: pa.Table) -> list[_Query]:
+    """The training queries by id; one text under two ids has the positives of both."""
     frame = splits.to_pandas()
-    groups = frame[frame["split"] == "train"].groupby("query_id", sort=True)
-    return [_Query(str(key), rows["query"].iloc[0], frozenset(rows["passage_id"])) for key, rows in groups]
+    train = frame[frame["split"] == "train"]
+    text_of = train["query"].map(normalized_query)
+    positives = train.groupby(text_of)["passage_id"].agg(frozenset)
+    distinct = train.assign(text=text_of).drop_duplicates("query_id").sort_values("query_id")
+    return [
+        _Query(query_id, query, positives[text])
+        for query_id, query, text in zip(distinct["query_id"], distinct["query"], distinct["text"], strict=True)
+    ]
 
 
 def _lowest_positive_scores(

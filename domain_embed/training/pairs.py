@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import TableReader
 from domain_embed.contracts.records import embedded_text
+from domain_embed.contracts.tables import normalized_query
 
 
 @dataclass(frozen=True)
@@ -50,28 +51,31 @@ def training_pairs(splits: pa.Table, hard_negatives: pa.Table, passages: TableRe
     train = frame[frame["split"] == "train"]
     mined = hard_negatives.to_pandas()
     index_of, texts = _distinct_texts(set(train["passage_id"]) | set(mined["passage_id"]), passages)
-    query_texts = train.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
-    row_of = {query_id: row for row, query_id in enumerate(query_texts.index)}
+    # One text under two ids is one query: what answers the one must not be a negative of the other.
+    text_of = train["query"].map(normalized_query)
+    queries = train.assign(text=text_of).sort_values("query_id").drop_duplicates("text")
+    row_of_text = {text: row for row, text in enumerate(queries["text"])}
+    row_of = {query_id: row_of_text[text] for query_id, text in zip(train["query_id"], text_of, strict=True)}
     pairs = np.array(
         sorted({(row_of[q], index_of[p]) for q, p in zip(train["query_id"], train["passage_id"], strict=True)})
     )
-    positives: list[set[int]] = [set() for _ in row_of]
+    positives: list[set[int]] = [set() for _ in row_of_text]
     for query, passage in pairs:
         positives[query].add(int(passage))
-    negatives: list[list[int]] = [[] for _ in row_of]
+    negatives: list[list[int]] = [[] for _ in row_of_text]
     for query_id, passage_id in zip(mined["query_id"], mined["passage_id"], strict=True):
         if query_id in row_of and index_of[passage_id] not in positives[row_of[query_id]]:
             negatives[row_of[query_id]].append(index_of[passage_id])
     if len(set(pairs[:, 1].tolist())) < 2:
         raise TrainingError(f"{len(pairs)} training pairs with one positive: nothing to tell apart", "add judgments")
-    return TrainingPairs(list(query_texts), texts, pairs, [frozenset(known) for known in positives], negatives)
+    return TrainingPairs(list(queries["query"]), texts, pairs, [frozenset(known) for known in positives], negatives)
 
 
 def epoch_batches(data: TrainingPairs, batch_size: int, hard_negatives: int, seed: int, epoch: int) -> list[Batch]:
     """All batches of one epoch: every pair once, in an order and with negatives that seed and epoch decide.
 
-    Within a batch no two pairs share a query or a positive; a pair that would is kept for a later one. A last batch
-    of a single pair has nothing to tell apart and is left out.
+    Within a batch no two pairs share a query or a positive; a pair that would is kept for a later one. A batch
+    that would hold a single pair has nothing to tell apart and is left out.
     """
     generator = np.random.default_rng([seed, epoch])
     waiting = deque(int(row) for row in generator.permutation(len(data.pairs)))

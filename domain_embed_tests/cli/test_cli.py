@@ -36,7 +36,7 @@ def test_fresh_domain_is_up_to_date(finished: Whole) -> None:
 
 
 def test_plan_says_why(whole: Whole) -> None:
-    whole.edit("training", epochs=2)
+    whole.edit("training", learning_rate=3e-4)
     found = answer(whole.home, "plan", DOMAIN)
     assert found["stale"] == {"checkpoint": ["training: settings changed"]}
     assert found["may_run"] == ["collection", "eval_report", "champion"]

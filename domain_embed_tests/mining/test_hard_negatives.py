@@ -169,7 +169,7 @@ def test_only_training_queries_are_mined(collection: Collection) -> None:
 
 
 def test_a_query_without_negative_is_reported(collection: Collection) -> None:
-    rows, report = mine(splits(("a", "ask", ["far"]), ("b", "ask", ["positive"])), collection)
+    rows, report = mine(splits(("a", "ask", ["far"]), ("b", "ask too", ["positive"])), collection)
     assert mined(rows, "a") == []
     assert mined(rows, "b") == ["mid", "half", "low", "far"]
     assert report == MiningReport(queries=2, negatives=4, without_negative=["a"], too_close=7)
@@ -197,3 +197,9 @@ def test_the_real_model_finds_near_misses_of_the_same_topic(minilm: TorchEncoder
     assert all(row["score"] <= 0.95 * row["positive_score"] + 1e-6 for row in rows)
     assert mining.queries == 60
     assert mined(rows, "q28") == ["cert-revoke", "cert-clock", "cert-client", "dns-servfail", "cert-chain"]
+
+
+def test_the_same_text_under_another_id_shares_its_positives(collection: Collection) -> None:
+    rows, _ = mine(splits(("a", "ask", ["positive"]), ("b", "ask", ["mid"])), collection)
+    assert not {"positive", "twin", "mid"} & {*mined(rows, "a"), *mined(rows, "b")}
+    assert mined(rows, "a") == mined(rows, "b") == ["half", "low", "far"]

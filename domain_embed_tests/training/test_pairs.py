@@ -168,3 +168,11 @@ def test_adjacent_questions_of_one_passage_never_meet() -> None:
     batches = epoch_batches(data, 16, 0, 0, 0)
     assert max(len(batch.queries) for batch in batches) == 4
     assert not any(batch.masked.any() for batch in batches)
+
+
+def test_one_text_under_two_ids_is_one_query_with_all_its_positives() -> None:
+    table = splits(("a", "p1", "train"), ("A", "p2", "train"), ("b", "p3", "train"))
+    pairs = training_pairs(table, mined(("a", "p2"), ("A", "p4")), TABLE)
+    assert pairs.queries == ["A", "B"]
+    assert pairs.positives == [{0, 1}, {2}]
+    assert pairs.negatives == [[3], []]

@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from domain_embed.contracts.ports import Collection
 from domain_embed.contracts.records import embedded_text
-from domain_embed.contracts.tables import PASSAGES
+from domain_embed.contracts.tables import JUDGMENTS, LABELS, PASSAGES
+from domain_embed.corpus.chunking import ChunkReport, chunk_documents
 from domain_embed.corpus.documents import ReadReport, read_documents
-from domain_embed.corpus.passages import whole_documents
 from domain_embed.demo.aws import FAST_SERVICES, extract_aws
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.indexing.build import build_collection
-from domain_embed.judgments.judgments import collect_judgments
+from domain_embed.judgments.labels import collect_labels
+from domain_embed.judgments.sources import LabelReport
 from domain_embed.judgments.splits import split_judgments
 from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.tables import ParquetTable
@@ -66,13 +67,25 @@ def aws_domain(services: str) -> Iterator[AwsDomain]:
         workspace, settings = Workspace(Environment(home=Path(home)), "aws"), DomainSettings()
         workspace.folder.mkdir(parents=True)
         extract_aws(workspace.folder, services=FAST_SERVICES if services == "fast" else None)
-        batches = whole_documents(read_documents([workspace.folder / "corpus.jsonl"], ReadReport()))
-        documents = workspace.tables.write("passages", batches, PASSAGES)
-        ids = documents.read(["passage_id"])["passage_id"].to_pylist()
-        judgments, _ = collect_judgments(settings.judgments, workspace.folder, ids)
-        splits = split_judgments(judgments, settings.splits)
+        corpus = read_documents([workspace.folder / "corpus.jsonl"], ReadReport(), settings.corpus, workspace.folder)
+        encoder = workspace.encoder(settings.model.base, settings.model)
+        chunks = chunk_documents(corpus, settings.chunking, encoder.tokenizer, encoder.max_tokens, ChunkReport())
+        passages = workspace.tables.write("passages", chunks, PASSAGES)
+        labels = collect_labels(settings.judgments, workspace.folder, LabelReport())
+        workspace.tables.write("labels", labels, LABELS)
+        splits = split_judgments(_judgments(workspace, passages), settings.splits).table
         workspace.tables.write_table("splits", splits)
-        yield AwsDomain(workspace, settings, documents, splits)
+        yield AwsDomain(workspace, settings, passages, splits)
+
+
+def _judgments(workspace: Workspace, passages: ParquetTable) -> pa.Table:
+    """The demo's labels name passages: they need neither model nor alignment."""
+    document_of = dict(zip(*(column.to_pylist() for column in passages.read(["passage_id", "doc_id"])), strict=True))
+    rows = workspace.tables.read("labels").read().to_pylist()
+    judged = [{**row, "passage_id": row["target"], "doc_id": document_of[row["target"]]} for row in rows]
+    table = pa.Table.from_pylist(judged, schema=JUDGMENTS)
+    workspace.tables.write_table("judgments", table)
+    return table
 
 
 def services_argument(description: str, default: str) -> str:

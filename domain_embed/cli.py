@@ -13,11 +13,16 @@ import typer
 from rich.table import Table
 
 from domain_embed.console import (
+    ask_for_files,
     console,
     errors,
+    print_export,
     print_hits,
+    print_import,
     print_json,
+    print_new_domain,
     print_plan,
+    print_quality,
     print_report,
     print_run,
     quiet_libraries,
@@ -25,7 +30,6 @@ from domain_embed.console import (
     show_log,
 )
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
-from domain_embed.new_domain import beir_settings, demo_settings, files_settings
 from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, json_schema, render_yaml
 
 if TYPE_CHECKING:
@@ -75,6 +79,7 @@ def demo(
     Makes the domain from the installed awscli package, runs it, and shows the report and a search.
     """
     from domain_embed.demo.aws import FAST_SERVICES, extract_aws
+    from domain_embed.new_domain import demo_settings
 
     environment = Environment.read()
     name = "aws-fast" if fast else "aws"
@@ -97,25 +102,44 @@ def demo(
 def init(
     name: Name,
     beir: Annotated[Path | None, typer.Option(help="A folder with corpus.jsonl, queries.jsonl and qrels/.")] = None,
-    corpus: Annotated[Path | None, typer.Option(help="A JSONL file of documents.")] = None,
-    judgments: Annotated[Path | None, typer.Option(help="A .jsonl, .csv or .tsv of query and passage_id.")] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="Documents: a folder of Markdown, HTML, text, PDF or DOCX files, or a table (JSONL, CSV, "
+            "TSV, Parquet)."
+        ),
+    ] = None,
+    judgments: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Judgments, recognised by their fields: query and passage_id, question and answer, tickets, "
+            "annotations, clicks, or a BEIR folder. May be given several times."
+        ),
+    ] = None,
+    ask: Annotated[
+        bool | None, typer.Option("--ask/--no-ask", help="Ask for what was not given; default: in a terminal.")
+    ] = None,
 ) -> None:
     """Make a domain: write its commented domain.yaml, pointing to your files where they are."""
-    if beir is not None and (corpus is not None or judgments is not None):
+    from domain_embed.new_domain import beir_settings, files_settings
+
+    if beir is not None and (corpus is not None or judgments):
         raise SettingsError("--beir brings its own corpus and judgments", "use --beir alone")
-    if (corpus is None) != (judgments is None):
-        raise SettingsError("--corpus and --judgments belong together", "give both, or neither for the default names")
     path = Environment.read().domain_folder(name) / SETTINGS_FILE
     if path.exists():
         raise SettingsError(f"{path} exists already", "edit it, or remove it first")
+    if ask if ask is not None else sys.stdin.isatty() and beir is None and corpus is None and not judgments:
+        corpus, judgments = ask_for_files(corpus, judgments or [])
+    if judgments and corpus is None:
+        raise SettingsError("--judgments without --corpus", "say where the documents are, too")
     settings = DomainSettings()
     if beir is not None:
         settings = beir_settings(beir.resolve())
-    elif corpus is not None and judgments is not None:
-        settings = files_settings(corpus.resolve(), judgments.resolve())
+    elif corpus is not None:
+        settings = files_settings(corpus.resolve(), [one.resolve() for one in judgments or []])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render_yaml(settings), encoding="utf-8")
-    console.print(f"wrote {path}\nnext: [bold]domain-embed run {name}[/bold]", highlight=False)
+    print_new_domain(path, settings)
 
 
 @app.command()
@@ -196,6 +220,57 @@ def report(
         print_report(stored)
     if open_it:
         typer.launch(stored["html"])
+
+
+@app.command()
+def quality(
+    name: Name,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the HTML page with all culprits in a browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what looks wrong with passages and judgments, what it costs, and what to do about it."""
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    summary = Workspace(environment, name).quality()
+    if as_json:
+        print_json(summary)
+    else:
+        print_quality(summary)
+    if open_it:
+        typer.launch(summary["html"])
+
+
+@app.command()
+def review(
+    name: Name,
+    sheet: Annotated[
+        Path | None, typer.Argument(help="A .csv or .xlsx file; default: review.xlsx in the domain's folder.")
+    ] = None,
+    take_in: Annotated[bool, typer.Option("--import", help="Take the decisions of a filled-in sheet in.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most urgent ones to ask about.")] = 1000,
+    reviewer: Annotated[str, typer.Option(help="With --import: who decided, where the sheet does not say.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hand uncertain judgments to people as a sheet, and take their decisions in.
+
+    Asked about are labels whose passage is not certain, suspect labels and made-up queries. Decisions are kept in the
+    domain's folder; the next run goes by them.
+    """
+    from domain_embed.judgments.sheets import export_review, import_review
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    workspace, settings = Workspace(environment, name), environment.settings(name)
+    path = sheet or workspace.folder / "review.xlsx"
+    decisions = workspace.folder / settings.review.decisions
+    if take_in:
+        taken = import_review(path, decisions, reviewer)
+        print_import(taken, as_json=as_json)
+    else:
+        waiting = [workspace.tables.read(table) for table in ("undecided", "review_queue")]
+        print_export(export_review(path, waiting, workspace.tables.read("passages"), decisions, limit), as_json=as_json)
 
 
 @app.command()

@@ -5,6 +5,8 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,15 +16,82 @@ from rich.markup import escape
 from rich.table import Table
 
 from domain_embed.contracts.records import Hit
+from domain_embed.judgments.quality.checks import CHECKS
+from domain_embed.settings import DomainSettings
 
 if TYPE_CHECKING:
     from domain_embed.defs.runs import Plan, RunOutcome
+    from domain_embed.judgments.sheets import ExportReport, ImportReport
     from domain_embed.stores.workspace import Workspace
 
 console = Console()
 errors = Console(stderr=True)
 
 SNIPPET_CHARACTERS = 160
+
+
+def ask_for_files(corpus: Path | None, judgments: Sequence[Path]) -> tuple[Path | None, list[Path]]:
+    """Asks a person for the documents and judgments that were not given; nothing entered means none."""
+    if corpus is None:
+        answer = typer.prompt("Documents: a folder of files, or a table", default="", show_default=False)
+        corpus = Path(answer).expanduser() if answer else None
+    found = list(judgments)
+    while corpus is not None and not judgments:
+        answer = typer.prompt("Judgments: a file, or enter for no more", default="", show_default=False)
+        if not answer:
+            break
+        found.append(Path(answer).expanduser())
+    return corpus, found
+
+
+def print_new_domain(path: Path, settings: DomainSettings) -> None:
+    """What was recognised, and what comes next."""
+    from domain_embed.judgments.sources import source_name
+
+    documents = f"{', '.join(settings.corpus.paths)} (chunking: {settings.chunking.strategy})"
+    lines = [f"wrote {path}", f"  documents: {documents}"]
+    lines += [f"  judgments: {source_name(source)}" for source in settings.judgments.sources]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"next: [bold]domain-embed run {path.parent.name}[/bold]", highlight=False)
+
+
+def print_quality(summary: dict[str, Any]) -> None:
+    """Verdict, the checks that found something, and the remarks."""
+    console.print(f"[bold]{escape(summary['verdict'])}[/bold]", highlight=False)
+    table = Table("check", "severity", "found", "what it costs", "what to do")
+    for name, check in summary["checks"].items():
+        if check["count"]:
+            about = CHECKS[name]
+            table.add_row(about.title, check["severity"], f"{check['count']:,}", about.cost, about.remedy)
+    if table.rows:
+        console.print(table)
+    for remark in summary["remarks"]:
+        console.print(f"  • {remark}", markup=False, highlight=False)
+    console.print(f"all culprits: {summary['html']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_export(report: "ExportReport", *, as_json: bool) -> None:
+    """Where the sheet is."""
+    if as_json:
+        print_json({"sheet": str(report.path), "items": report.items})
+    elif report.items:
+        console.print(
+            f"{report.items:,} judgments to decide: {report.path}\n"
+            "fill in the column `decision`, then take it in with --import",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    else:
+        console.print("nothing waits for a decision")
+
+
+def print_import(report: "ImportReport", *, as_json: bool) -> None:
+    """What a sheet brought."""
+    found = {**asdict(report.recorded), "undecided": report.undecided}
+    if as_json:
+        print_json({"sheet": str(report.path), **found})
+    else:
+        console.print(", ".join(f"{count:,} {what}" for what, count in found.items()), highlight=False)
 
 
 def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, Any]:

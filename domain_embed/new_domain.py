@@ -1,19 +1,21 @@
-"""Settings of a new domain: of the demo, of a BEIR folder, of two files."""
+"""Settings of a new domain: of the demo, of a BEIR folder, of whatever files one points to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from domain_embed.contracts.errors import InputError
+from domain_embed.corpus.detect import detect_corpus
+from domain_embed.corpus.lines import ROW_SUFFIXES
+from domain_embed.corpus.sources import find_files
+from domain_embed.judgments.detect import beir_source, detect_source
 from domain_embed.settings import (
     BeirSource,
+    ChunkingSettings,
     CorpusSettings,
     DomainSettings,
     JudgmentSettings,
-    PairsSource,
     SplitSettings,
     TrainingSettings,
 )
-
-BEIR_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 
 def demo_settings(*, fast: bool) -> DomainSettings:
@@ -28,25 +30,28 @@ def demo_settings(*, fast: bool) -> DomainSettings:
 
 def beir_settings(folder: Path) -> DomainSettings:
     """Settings for a folder in the BEIR layout, with its splits kept exactly."""
-    qrels = {split: folder / "qrels" / f"{name}.tsv" for name, split in BEIR_SPLITS.items()}
-    found = {split: str(path) for split, path in qrels.items() if path.exists()}
-    missing = [str(path) for path in (folder / "corpus.jsonl", folder / "queries.jsonl") if not path.exists()]
-    if missing or not found:
-        raise InputError.of_culprits("--beir needs", missing or [str(folder / "qrels/{train,dev,test}.tsv")])
-    source = BeirSource(queries=str(folder / "queries.jsonl"), qrels=found)
     return DomainSettings(
-        corpus=CorpusSettings(paths=(str(folder / "corpus.jsonl"),)),
-        judgments=JudgmentSettings(sources=(source,)),
+        corpus=CorpusSettings(paths=(str(find_files(folder, ["corpus.jsonl"])[0]),)),
+        judgments=JudgmentSettings(sources=(beir_source(folder),)),
         splits=SplitSettings(strategy="given"),
     )
 
 
-def files_settings(corpus: Path, judgments: Path) -> DomainSettings:
-    """Settings for one file of documents and one of judgments."""
-    for path in (corpus, judgments):
-        if not path.exists():
-            raise InputError(f"{path} does not exist")
+def files_settings(corpus: Path, judgments: Sequence[Path]) -> DomainSettings:
+    """Settings for a corpus file or folder and any number of judgment files, recognised by their fields.
+
+    Documents that are files of their own are cut at their headings; rows are taken as they are. Splits are kept where
+    a BEIR folder gives them and nothing else is there.
+
+    Raises InputError for what cannot be recognised.
+    """
+    found = detect_corpus(corpus)
+    sources = tuple(detect_source(path) for path in judgments)
+    one_per_file = any(Path(path).suffix.lower() not in ROW_SUFFIXES for path in found.paths)
+    given = len(sources) == 1 and isinstance(sources[0], BeirSource)
     return DomainSettings(
-        corpus=CorpusSettings(paths=(str(corpus),)),
-        judgments=JudgmentSettings(sources=(PairsSource(path=str(judgments)),)),
+        corpus=found,
+        chunking=ChunkingSettings(strategy="headings" if one_per_file else "none"),
+        judgments=JudgmentSettings(sources=sources) if sources else JudgmentSettings(),
+        splits=SplitSettings(strategy="given" if given else "hash"),
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from domain_embed.contracts.tables import PASSAGES, content_hash
+from domain_embed.contracts.tables import JUDGMENTS, PASSAGES, content_hash
 from domain_embed.settings import DomainSettings, ModelSettings, SplitSettings, TrainingSettings, render_yaml
 
 DOMAIN = "runbooks"
@@ -283,7 +283,28 @@ def passages_table(passages: Sequence[Passage] = CORPUS) -> pa.Table:
             "text": one.text,
             "metadata": json.dumps({"team": one.team, "year": one.year}, sort_keys=True),
             "content_hash": content_hash(one.title, one.text),
+            "heading": "",
+            "start": 0,
+            "end": len(one.text),
         }
         for one in passages
     ]
     return pa.Table.from_pylist(rows, schema=PASSAGES)
+
+
+def judgments_table() -> pa.Table:
+    """A JUDGMENTS table of all pairs, as the judgments stage makes it."""
+    rows = [
+        {
+            "query_id": query.query_id,
+            "query": query.text,
+            "passage_id": passage_id,
+            "doc_id": passage_id,
+            "grade": grade,
+            "source": "judgments.jsonl",
+            "confidence": 1.0,
+            "train_only": False,
+        }
+        for query, passage_id, grade in PAIRS
+    ]
+    return pa.Table.from_pylist(rows, schema=JUDGMENTS)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector, Where
+from domain_embed.contracts.records import CollectionInfo, Hit, Mode, Point, SparseVector, Where
 
 
 class Encoder(Protocol):
@@ -141,6 +141,19 @@ class VectorStore(Protocol):
 
     def set_alias(self, alias: str, name: str) -> None:
         """Moves an alias in one atomic step. Raises NotReadyError when `name` is not a complete collection."""
+        ...
+
+
+class Ranker(Protocol):
+    """Queries to ranked passages of one collection, by the model that made it."""
+
+    @property
+    def collection(self) -> Collection: ...
+
+    def rank(
+        self, queries: Sequence[str], k: int, modes: Sequence[Mode], *, exact: bool = False
+    ) -> Mapping[Mode, list[list[Hit]]]:
+        """The best k passages per query in each mode, by score, descending, then passage id; without payload."""
         ...
 
 

@@ -23,6 +23,6 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
     terminal = sys.stderr.isatty()
     with tqdm(
         total=total, desc=description, unit=f" {unit}", delay=2.0, mininterval=0.2 if terminal else LOG_INTERVAL_S,
-        dynamic_ncols=terminal, leave=True, file=sys.stderr,
+        dynamic_ncols=terminal, leave=True, file=sys.stderr, unit_scale=unit == "bytes",
     ) as bar:  # fmt: skip
         yield bar

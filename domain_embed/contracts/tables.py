@@ -15,9 +15,60 @@ DOCUMENTS = pa.schema(
     ]
 )
 
-PASSAGES = pa.schema([pa.field("passage_id", pa.string(), nullable=False), *DOCUMENTS])
+PASSAGES = pa.schema(
+    [
+        pa.field("passage_id", pa.string(), nullable=False),
+        *DOCUMENTS,  # the title of a section is "document title > heading > heading"
+        pa.field("heading", pa.string(), nullable=False),  # the headings it stands under, " > " between; or empty
+        pa.field("start", pa.int64(), nullable=False),  # its place in the document's text, in characters
+        pa.field("end", pa.int64(), nullable=False),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("query", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=True),  # a passage or a document; null: look the answer up
+        pa.field("answer", pa.string(), nullable=True),  # text that stands in the passage that answers
+        pa.field("grade", pa.int32(), nullable=False),  # 0 and less: judged, or inferred, not relevant
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("confidence", pa.float64(), nullable=False),
+        pa.field("created_at", pa.string(), nullable=True),  # ISO 8601
+        pa.field("split", pa.string(), nullable=True),  # train, validation or test; null: not decided
+        pa.field("train_only", pa.bool_(), nullable=False),  # made up, not asked: never in validation or test
+    ]
+)
+"""What the sources say, before it is known which passage is meant."""
 
 JUDGMENTS = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("query", pa.string(), nullable=False),
+        pa.field("passage_id", pa.string(), nullable=False),
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("grade", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("confidence", pa.float64(), nullable=False),
+        pa.field("created_at", pa.string(), nullable=True),
+        pa.field("split", pa.string(), nullable=True),
+        pa.field("train_only", pa.bool_(), nullable=False),
+    ]
+)
+"""Judgments that may be used: positives (grade 1 and more) about passages that exist."""
+
+JUDGED_NEGATIVES = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("query", pa.string(), nullable=False),
+        pa.field("passage_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("confidence", pa.float64(), nullable=False),
+    ]
+)
+"""Judged, or seen and passed over: candidates for hard negatives."""
+
+UNDECIDED = pa.schema(
     [
         pa.field("query_id", pa.string(), nullable=False),
         pa.field("query", pa.string(), nullable=False),
@@ -25,10 +76,22 @@ JUDGMENTS = pa.schema(
         pa.field("grade", pa.int32(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("confidence", pa.float64(), nullable=False),
-        pa.field("created_at", pa.string(), nullable=True),
-        pa.field("split", pa.string(), nullable=True),  # train, validation or test; null: not decided
+        pa.field("reason", pa.string(), nullable=False),
     ]
 )
+"""Judgments that wait for a person, and why."""
+
+FINDINGS = pa.schema(
+    [
+        pa.field("check", pa.string(), nullable=False),
+        pa.field("severity", pa.string(), nullable=False),  # info, warn or error
+        pa.field("kind", pa.string(), nullable=False),  # of the culprit: passage, query, judgment or domain
+        pa.field("query_id", pa.string(), nullable=True),
+        pa.field("passage_id", pa.string(), nullable=True),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+"""One row for each thing that looks wrong."""
 
 SPLITS = JUDGMENTS.set(JUDGMENTS.get_field_index("split"), pa.field("split", pa.string(), nullable=False))
 

@@ -1,26 +1,63 @@
-"""Reading text files line by line with errors that name the file and the line."""
+"""Reading files row by row (JSONL, CSV, TSV, Parquet) with errors that name the file and the line."""
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.progress import Progress
 
+ROW_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", int: "a number", float: "a number", bool: "a boolean"}
+PARQUET_BATCH_ROWS = 512
+
+# Python's own limit is 131,072 characters, less than a long document; without any, one stray quotation mark would take
+# the rest of the file into memory.
+csv.field_size_limit(1 << 26)
+
+OnError: TypeAlias = Callable[[InputError], None]
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_rows(
+    path: Path, *, on_error: OnError | None = None, progress: Progress | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(1-based line, row by field name) of a .jsonl, .csv, .tsv or .parquet file; of Parquet the number of the row.
+
+    A row over several lines has the number of its first. CSV and TSV cells are strings, Parquet cells typed, an absent
+    one None. Rows are streamed: memory does not grow with the file.
+
+    Args:
+        path: The file; its suffix says what it is.
+        on_error: Called with the error of a row that cannot be read, and reading goes on with the next row. Without
+            it, the error is raised.
+        progress: Told the bytes that were read.
+
+    Raises:
+        InputError: For another suffix, a file that cannot be opened, or one that is broken as a whole; for a row that
+            cannot be read unless `on_error` is given.
+    """
+    match path.suffix.lower():
+        case ".jsonl":
+            return _read_objects(path, on_error, progress)
+        case ".csv":
+            return read_delimited(path, ",", on_error=on_error, progress=progress)
+        case ".tsv":
+            return read_delimited(path, "\t", on_error=on_error, progress=progress)
+        case ".parquet":
+            return _read_parquet(path, progress)
+        case suffix:
+            problem = f"rows cannot be read from a {suffix} file" if suffix else "rows cannot be read without a suffix"
+            raise InputError.at(path, problem, hint=f"use one of {', '.join(ROW_SUFFIXES)}")
+
+
+def read_lines(path: Path, *, progress: Progress | None = None) -> Iterator[tuple[int, bytes]]:
     """(1-based number, raw bytes) of every line that is not blank. A byte order mark is dropped."""
-    try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", "check the path in domain.yaml") from None
+    return ((number, line) for number, line in _all_lines(path, progress) if line.strip())
 
 
 def decode(line: bytes, path: Path, number: int) -> str:
@@ -59,13 +96,13 @@ def text_field(
     name = next((name for name in names if row.get(name) is not None), None)
     if name is None:
         if default is None:
-            raise InputError.at(
-                path, f"no field {' or '.join(map(repr, names))} (fields: {', '.join(row)})", line=number
-            )
+            problem = f"no field {' or '.join(map(repr, names))} (fields: {', '.join(row)})"
+            raise InputError.at(path, problem, line=number)
         return default
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError.at(path, f"field {name!r} must be a string, not {TYPE_NAMES[type(value)]}", line=number)
+        found = TYPE_NAMES.get(type(value), type(value).__name__)
+        raise InputError.at(path, f"field {name!r} must be a string, not {found}", line=number)
     text = str(value)
     try:
         text.encode("utf-8")
@@ -74,29 +111,117 @@ def text_field(
     return text
 
 
-def read_delimited(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(1-based line, row by column name) of a CSV or TSV file with a header."""
-    numbered = ((number, decode(line, path, number)) for number, line in read_lines(path))
-    numbers: list[int] = []
+def read_delimited(
+    path: Path, delimiter: str, *, on_error: OnError | None = None, progress: Progress | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(1-based first line, row by column name) of a CSV or TSV file with a header; see `read_rows`.
+
+    Rows without any content are left out.
+    """
+    header: list[str] | None = None
+    for number, cells, error in _delimited_cells(path, delimiter, progress):
+        if header is None:
+            header = _header(cells, path, number, error)
+        elif error is not None or len(cells) != len(header):
+            columns = f"expected {len(header)} columns like the header, found {len(cells)}"
+            (on_error or _raise)(error or InputError.at(path, columns, line=number))
+        else:
+            yield number, dict(zip(header, cells, strict=True))
+
+
+def _delimited_cells(
+    path: Path, delimiter: str, progress: Progress | None
+) -> Iterator[tuple[int, list[str], InputError | None]]:
+    """(first line, cells, what is wrong) of every row that is not blank."""
+    undecodable: list[InputError] = []
 
     def text_lines() -> Iterator[str]:
-        for number, line in numbered:
-            numbers.append(number)
-            yield line
+        for number, line in _all_lines(path, progress):
+            try:
+                yield decode(line, path, number)
+            except InputError as error:  # raised here, it would end the file and not only its row
+                undecodable.append(error)
+                yield line.decode("utf-8", errors="replace")
 
     # A TSV has no quoting: a lone quotation mark in a query is a quotation mark.
-    reader = csv.DictReader(
+    reader = csv.reader(
         text_lines(),
         delimiter=delimiter,
         quotechar='"' if delimiter == "," else None,
         quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE,
+        strict=True,
     )
+    while True:
+        number, cells, error = reader.line_num + 1, [], None
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as malformed:
+            error = InputError.at(path, f"malformed row: {malformed}", line=number)
+        if undecodable:
+            error = undecodable[0]
+            undecodable.clear()
+        if error is not None or any(cell.strip() for cell in cells):
+            yield number, cells, error
+
+
+def _header(cells: list[str], path: Path, number: int, error: InputError | None) -> list[str]:
+    if error is not None:
+        raise error
+    twice = next((name for name in cells if cells.count(name) > 1), None)
+    if twice is not None:
+        raise InputError.at(path, f"column {twice!r} occurs twice", line=number, hint="give every column its own name")
+    return cells
+
+
+def _read_objects(
+    path: Path, on_error: OnError | None, progress: Progress | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in read_lines(path, progress=progress):
+        try:
+            row = parse_object(line, path, number)
+        except InputError as error:
+            (on_error or _raise)(error)
+        else:
+            yield number, row
+
+
+def _read_parquet(path: Path, progress: Progress | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
     try:
-        for row in reader:
-            if None in row or None in row.values():
-                columns = len(reader.fieldnames or ())
-                raise InputError.at(path, f"expected {columns} columns like the header", line=numbers[-1])
-            yield numbers[-1], row
-            numbers[:-1] = []
-    except csv.Error as error:
-        raise InputError.at(path, f"malformed row: {error}", line=numbers[-1] if numbers else None) from None
+        file = path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    with file:
+        try:
+            parquet = pq.ParquetFile(file)
+            bytes_per_row = path.stat().st_size / max(1, parquet.metadata.num_rows)
+            for batch in parquet.iter_batches(PARQUET_BATCH_ROWS):
+                if progress is not None:
+                    progress.update(int(bytes_per_row * len(batch)))
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+        except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, KeyError) as error:
+            problem = f"not a readable Parquet file after row {number}: {error}"
+            raise InputError.at(path, problem, hint="write the file again") from error
+
+
+def _all_lines(path: Path, progress: Progress | None) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if progress is not None:
+                    progress.update(len(line))
+                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be read: {error.strerror}", "check the path in domain.yaml")
+
+
+def _raise(error: InputError) -> NoReturn:
+    raise error

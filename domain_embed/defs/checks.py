@@ -5,7 +5,8 @@ import dagster as dg
 from domain_embed.defs.assets import Stores
 from domain_embed.defs.data import domain_group
 from domain_embed.indexing.parity import check_parity
-from domain_embed.judgments.splits import Leakage, measure_leakage
+from domain_embed.judgments.leakage import Leakage, measure_leakage
+from domain_embed.judgments.quality.checks import CHECKS
 from domain_embed.settings import DomainSettings
 from domain_embed.stores.workspace import BASE, CHALLENGER
 
@@ -16,6 +17,7 @@ def build_checks(domain: str, settings: DomainSettings) -> list[dg.AssetChecksDe
     """All checks of one domain."""
     return [
         _leakage_check(domain, settings),
+        _quality_check(domain),
         _parity_check(domain, "base_collection", BASE),
         _parity_check(domain, "collection", CHALLENGER),
         _verdict_check(domain),
@@ -38,6 +40,7 @@ def leakage_result(leakage: Leakage, *, given: bool) -> Result:
         metadata={
             **{f"shared queries, {pair}": count for pair, count in leakage.queries.items()},
             **{f"shared positives, {pair}": count for pair, count in leakage.positives.items()},
+            **{f"near-duplicate queries, {pair}": count for pair, count in leakage.near_queries.items()},
         },
     )
 
@@ -48,10 +51,33 @@ def _leakage_check(domain: str, settings: DomainSettings) -> dg.AssetChecksDefin
         description="No query text and no positive passage may be in two splits.",
     )  # fmt: skip
     def no_leakage(stores: Stores) -> Result:
-        leakage = measure_leakage(stores.workspace(domain).tables.read("splits").read())
+        leakage = measure_leakage(
+            stores.workspace(domain).tables.read("splits").read(), settings.splits.near_duplicates
+        )
         return leakage_result(leakage, given=settings.splits.strategy == "given")
 
     return no_leakage
+
+
+def _quality_check(domain: str) -> dg.AssetChecksDefinition:
+    """`checkpoint` reads the same summary, so that training alone cannot go past it."""
+
+    @dg.asset_check(
+        asset=[domain, "quality_report"], name=_name(domain, "quality"), blocking=True,
+        description="Passages and judgments can be trusted: nothing was found that must be mended before training.",
+    )  # fmt: skip
+    def quality(stores: Stores) -> Result:
+        summary = stores.workspace(domain).quality()
+        found = {name: check for name, check in summary["checks"].items() if check["count"]}
+        warned = any(check["severity"] == "warn" for check in found.values())
+        return Result(
+            passed=not summary["blocking"] and not warned,
+            severity=dg.AssetCheckSeverity.ERROR if summary["blocking"] else dg.AssetCheckSeverity.WARN,
+            description=summary["verdict"],
+            metadata={f"{CHECKS[name].title} ({check['severity']})": check["count"] for name, check in found.items()},
+        )
+
+    return quality
 
 
 def _parity_check(domain: str, asset: str, alias: str) -> dg.AssetChecksDefinition:

@@ -1,15 +1,13 @@
-"""Asset bodies from files to splits."""
+"""Asset bodies from corpus files to passages, and the sources of a domain."""
 
 import dagster as dg
 
 from domain_embed.contracts.tables import DOCUMENTS, PASSAGES
+from domain_embed.corpus.chunking import ChunkReport, chunk_documents
 from domain_embed.corpus.documents import ReadReport, read_documents
-from domain_embed.corpus.passages import whole_documents
 from domain_embed.corpus.sources import files_version, find_files
 from domain_embed.defs.work import Produced, Work, record_table, sample_table
-from domain_embed.judgments.judgments import collect_judgments
 from domain_embed.judgments.sources import source_paths
-from domain_embed.judgments.splits import measure_leakage, split_judgments
 from domain_embed.settings import DomainSettings
 from domain_embed.stores.workspace import Workspace
 
@@ -27,19 +25,24 @@ def label_files_version(workspace: Workspace, settings: DomainSettings) -> str:
     return files_version(find_files(workspace.folder, paths), workspace.folder)
 
 
+def review_decisions_version(workspace: Workspace, settings: DomainSettings) -> str:
+    """Content hash of what people have decided; "none" before the first decision."""
+    path = workspace.folder / settings.review.decisions
+    return files_version([path], workspace.folder) if path.exists() else "none"
+
+
 def documents(work: Work) -> Produced:
     """The source texts with title and metadata, one row each; what could not be used is counted and named."""
-    report = ReadReport()
-    files = find_files(work.workspace.folder, work.settings.corpus.paths)
-    batches = read_documents(files, report, bad_rows=work.settings.corpus.bad_rows)
-    table = work.workspace.tables.write("documents", batches, DOCUMENTS)
+    report, corpus, folder = ReadReport(), work.settings.corpus, work.workspace.folder
+    files = find_files(folder, corpus.paths)
+    table = work.workspace.tables.write("documents", read_documents(files, report, corpus, folder), DOCUMENTS)
     left_out = [{"reason": reason, "where": where} for reason, where in report.samples]
     return Produced(
         table.version,
         {
             "dagster/row_count": table.count,
             "files": len(files),
-            "sample": sample_table(next(table.batches(10))),
+            "sample": sample_table(table.head(10)),
             **({"left out": record_table(left_out)} if left_out else {}),
         },
         {"documents": table.count, "left_out": report.left_out.total()},
@@ -47,66 +50,39 @@ def documents(work: Work) -> Produced:
 
 
 def passages(work: Work) -> Produced:
-    """What is embedded, retrieved and judged: here, every document as a whole."""
-    source = work.workspace.tables.read("documents")
-    table = work.workspace.tables.write("passages", whole_documents(source.batches(BATCH_ROWS)), PASSAGES)
+    """What is embedded, retrieved and judged: documents as a whole, their sections, or runs of sentences."""
+    source, report = work.workspace.tables.read("documents"), ChunkReport()
+    encoder = work.base_encoder()
+    batches = chunk_documents(
+        source.batches(BATCH_ROWS), work.settings.chunking, encoder.tokenizer, encoder.max_tokens, report,
+        count=source.count,
+    )  # fmt: skip
+    table = work.workspace.tables.write("passages", batches, PASSAGES)
+    longest = [{"passage": passage_id, "tokens": tokens} for passage_id, tokens in report.samples]
     return Produced(
         table.version,
-        {"dagster/row_count": table.count, "sample": sample_table(next(table.batches(10)))},
-        {"passages": table.count},
-    )
-
-
-def judgments(work: Work) -> Produced:
-    """Which passages answer which queries, from all label files, about passages that exist."""
-    known = work.workspace.tables.read("passages").read(["passage_id"])["passage_id"].to_pylist()
-    table, report = collect_judgments(work.settings.judgments, work.workspace.folder, known)
-    written = work.workspace.tables.write_table("judgments", table)
-    left_out = [{"reason": reason, "query": query, "passage": passage} for reason, query, passage in report.samples]
-    return Produced(
-        written.version,
         {
-            "dagster/row_count": written.count,
-            "sample": sample_table(table),
-            "left out in all": report.left_out.total(),
-            **({"left out": record_table(left_out)} if left_out else {}),
+            "dagster/row_count": table.count,
+            "sample": sample_table(table.head(10)),
+            **({f"longer than the model's {encoder.max_tokens} tokens": record_table(longest)} if longest else {}),
         },
-        {"judgments": written.count, "left_out": report.left_out.total()},
-    )
-
-
-def splits(work: Work) -> Produced:
-    """The judgments in train, validation and test, such that nothing that is learned can be asked."""
-    table = split_judgments(work.workspace.tables.read("judgments").read(), work.settings.splits)
-    written = work.workspace.tables.write_table("splits", table)
-    queries = queries_per_split(work.workspace)
-    leakage = measure_leakage(table)
-    shared = [
-        {"splits": pair, "shared queries": leakage.queries[pair], "shared positives": leakage.positives[pair]}
-        for pair in leakage.queries
-    ]
-    return Produced(
-        written.version,
         {
-            "dagster/row_count": written.count,
-            **{f"{split} queries": count for split, count in queries.items()},
-            "leakage": record_table(shared),
-            "sample": sample_table(table),
+            "passages": table.count,
+            "longer_than_limit": report.longer_than_limit,
+            "share_of_text_not_seen": report.lost_share,
         },
-        {f"{split}_queries": count for split, count in queries.items()},
     )
 
 
-def queries_per_split(workspace: Workspace) -> dict[str, int]:
-    """How many queries each split has."""
-    frame = workspace.tables.read("splits").read(["split", "query_id"]).to_pandas()
-    return {str(split): int(count) for split, count in frame.groupby("split")["query_id"].nunique().items()}
-
-
-SOURCES = {"corpus_files": corpus_files_version, "label_files": label_files_version}
+SOURCES = {
+    "corpus_files": corpus_files_version,
+    "label_files": label_files_version,
+    "review_decisions": review_decisions_version,
+}
 SOURCE_DESCRIPTIONS = {
     "corpus_files": "The documents' files, observed by content: touching or copying them changes nothing.",
     "label_files": "The judgments' files, observed by content.",
+    "review_decisions": "What people decided about uncertain judgments, observed by content.",
 }
 
 

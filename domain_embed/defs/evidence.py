@@ -10,7 +10,7 @@ import dagster as dg
 
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.records import CollectionInfo, Verdict
-from domain_embed.defs.data import queries_per_split
+from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.evidence import Evidence, Subject, gather_evidence
 from domain_embed.evaluation.measures import HEADLINE

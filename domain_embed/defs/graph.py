@@ -1,6 +1,6 @@
 """The asset graph of one domain, at one glance."""
 
-from domain_embed.defs import data, evidence, model
+from domain_embed.defs import data, evidence, labels, model
 from domain_embed.defs.work import AssetRecipe
 
 TABLE = frozenset({"parquet"})
@@ -8,10 +8,22 @@ COLLECTION = frozenset({"qdrant"})
 
 RECIPES = (
     AssetRecipe(data.documents, ("corpus_files",), "data", TABLE, sections=("corpus",)),
-    AssetRecipe(data.passages, ("documents",), "data", TABLE),
-    AssetRecipe(data.judgments, ("label_files", "passages"), "data", TABLE, sections=("judgments",)),
-    AssetRecipe(data.splits, ("judgments",), "data", TABLE, sections=("splits",)),
+    AssetRecipe(data.passages, ("documents",), "data", TABLE, sections=("chunking", "model")),
     AssetRecipe(model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse")),
+    AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",)),
+    AssetRecipe(
+        labels.synthetic_queries, ("labels", "passages", "base_collection"), "judgments", TABLE,
+        sections=("synthetic",),
+    ),
+    AssetRecipe(
+        labels.judgments, ("labels", "synthetic_queries", "review_decisions", "passages", "base_collection"),
+        "judgments", TABLE, sections=("alignment", "review"),
+    ),
+    AssetRecipe(labels.splits, ("judgments",), "judgments", TABLE, sections=("splits",)),
+    AssetRecipe(
+        labels.quality_report, ("passages", "labels", "judgments", "splits", "base_collection"), "judgments",
+        frozenset({"html", "mlflow"}), sections=("quality", "splits"),
+    ),
     AssetRecipe(model.hard_negatives, ("splits", "base_collection"), "training", TABLE, sections=("mining",)),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),

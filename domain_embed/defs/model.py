@@ -5,6 +5,7 @@ from importlib.metadata import version as package_version
 
 import dagster as dg
 
+from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.defs.plots import curve_markdown
@@ -44,7 +45,7 @@ def hard_negatives(work: Work) -> Produced:
             "dagster/row_count": table.count,
             "queries without a hard negative": len(report.without_negative),
             "left out as possible unlabeled positives": report.too_close,
-            "sample": sample_table(table.read().slice(0, 10)),
+            "sample": sample_table(table.head(10)),
         },
         {"hard_negatives": table.count, "queries_without_hard_negative": len(report.without_negative)},
     )
@@ -52,6 +53,7 @@ def hard_negatives(work: Work) -> Produced:
 
 def checkpoint(work: Work) -> Produced:
     """The fine-tuned model: the epoch with the best validation nDCG@10, as a sentence-transformers folder."""
+    _require_quality(work)
     settings, tables = work.settings, work.workspace.tables
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
@@ -87,6 +89,18 @@ def collection(work: Work) -> Produced:
     pointer = work.workspace.checkpoints / "challenger.json"
     fingerprint = json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"]
     return _build(work, CHECKPOINT_PREFIX + fingerprint, CHALLENGER)
+
+
+def _require_quality(work: Work) -> None:
+    """A quality report about these very splits that found an error stops training, however it was launched."""
+    if work.forced or not work.workspace.has_quality:
+        return
+    quality = work.workspace.quality()
+    if quality["blocking"] and quality["splits_version"] == work.workspace.tables.read("splits").version:
+        raise TrainingError(
+            f"the quality report stops training. {quality['verdict']}",
+            f"see `domain-embed quality {work.workspace.domain}`; quality.severity changes what stops, --force trains",
+        )
 
 
 def mean_ndcg(run: Run, qrels: Qrels) -> float:

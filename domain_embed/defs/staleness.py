@@ -36,27 +36,28 @@ def last_materialization(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.A
     return event.asset_materialization if event else None
 
 
-def observed_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
-    """The version a source had when it was last observed."""
-    records = instance.fetch_observations(key, limit=1).records
-    observation = records[0].asset_observation if records else None
-    return (observation.tags or {}).get(DATA_VERSION_TAG) if observation else None
+def current_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    """The version of the newest content of an asset or a source; None when there is none yet."""
+    event = last_materialization(instance, key)
+    return (event.tags or {}).get(DATA_VERSION_TAG) if event else None
 
 
 def observe(instance: dg.DagsterInstance, key: dg.AssetKey, version: str) -> None:
-    """Records a source's version, if it is news."""
-    if observed_version(instance, key) != version:
-        instance.report_runless_asset_event(dg.AssetObservation(key, tags={DATA_VERSION_TAG: version}))
+    """Records a source's version, if it is news.
+
+    As a materialization: Dagster's own staleness takes no notice of an observation of an asset that has no observation
+    function, and its UI would call what reads the source stale.
+    """
+    if current_version(instance, key) != version:
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, tags={DATA_VERSION_TAG: version}))
 
 
 def statuses(
     instance: dg.DagsterInstance, specs: Sequence[dg.AssetSpec], sources: Sequence[dg.AssetKey]
 ) -> dict[dg.AssetKey, Status]:
     """The status of every asset. `specs` are the materializable ones, `sources` the observed ones."""
-    latest = {spec.key: last_materialization(instance, spec.key) for spec in specs}
-    versions: dict[dg.AssetKey, str | None] = {key: observed_version(instance, key) for key in sources}
-    versions |= {key: (event.tags or {}).get(DATA_VERSION_TAG) if event else None for key, event in latest.items()}
-    return {spec.key: asset_status(spec, latest[spec.key], versions) for spec in specs}
+    versions = {key: current_version(instance, key) for key in [*sources, *(spec.key for spec in specs)]}
+    return {spec.key: asset_status(spec, last_materialization(instance, spec.key), versions) for spec in specs}
 
 
 def asset_status(

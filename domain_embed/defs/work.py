@@ -1,11 +1,13 @@
 """What an asset body gets and gives: bodies stay free of Dagster's and MLflow's plumbing."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 import pyarrow as pa
 
+from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.settings import DomainSettings
 from domain_embed.stores.tracking import AssetTracker, Tracking
 from domain_embed.stores.workspace import Workspace
@@ -23,6 +25,10 @@ class Work:
     tracker: AssetTracker
     tracking: Tracking
     forced: bool
+
+    def base_encoder(self) -> TorchEncoder:
+        """The untouched base model."""
+        return self.workspace.encoder(self.settings.model.base, self.settings.model)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class AssetRecipe:
         """Readable, so that a stale asset can say which section changed: `r1 mining:0a1b…`."""
         hashes = [f"{section}:{getattr(settings, section).version()}" for section in self.sections]
         return " ".join([f"r{self.revision}", *hashes])
+
+
+def joint_version(*parts: str) -> str:
+    """One version of several contents."""
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
 def sample_table(table: pa.Table, rows: int = SAMPLE_ROWS) -> dg.MetadataValue:

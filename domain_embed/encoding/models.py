@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,9 @@ def load_model(name: str, settings: ModelSettings, *, device: str | None = None)
     Raises:
         ModelError: When it cannot be loaded, or has no pooling that gives one vector per text.
     """
+    # oneDNN keeps the kernels and buffers of this many batch shapes; its 1024 cost memory and saved no time. It reads
+    # the variable when it first multiplies.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging

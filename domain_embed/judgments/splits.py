@@ -1,8 +1,9 @@
-"""Judgments to train, validation and test such that nothing that is learned can be asked."""
+"""Judgments to train, validation and test such that nothing that is learned can be asked, and what is asked stays."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,76 +14,147 @@ from scipy.sparse.csgraph import connected_components
 
 from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.tables import SPLIT_NAMES, SPLITS, normalized_query
+from domain_embed.judgments.near_duplicates import near_duplicate_pairs
 from domain_embed.settings import SplitSettings
 
-PAIRS_OF_SPLITS = (("train", "test"), ("train", "validation"), ("validation", "test"))
+SAMPLES_KEPT = 20
+RANKS = {name: rank for rank, name in enumerate(SPLIT_NAMES)}
+"""The higher, the more held out."""
+
+_NAMES = np.array(SPLIT_NAMES, dtype=object)
 
 
 @dataclass(frozen=True)
-class Leakage:
-    """What two splits share; `queries` and `positives` map "train & test" and the like to counts."""
+class SplitResult:
+    """A SPLITS table, and what became of rows on the way.
 
-    queries: Mapping[str, int]
-    positives: Mapping[str, int]
+    Attributes:
+        table: The judgments with their splits, in the order they came.
+        moved: How many judgments changed their split since last time, by "train → test" and the like.
+        moved_samples: The first of them, as (query, passage id, "train → test").
+        dropped_train_only: Made-up judgments left out because their query or passage is held out.
+    """
 
-    @property
-    def shares_queries(self) -> bool:
-        """Whether a query text of one split is asked in another."""
-        return any(self.queries.values())
-
-    @property
-    def shares_positives(self) -> bool:
-        """Whether a passage that answers in one split answers in another."""
-        return any(self.positives.values())
+    table: pa.Table
+    moved: Mapping[str, int] = field(default_factory=dict)
+    moved_samples: Sequence[tuple[str, str, str]] = ()
+    dropped_train_only: int = 0
 
 
-def split_judgments(judgments: pa.Table, settings: SplitSettings) -> pa.Table:
-    """The judgments with a split for each, as a SPLITS table.
+def split_judgments(judgments: pa.Table, settings: SplitSettings, kept: pa.Table | None = None) -> SplitResult:
+    """Gives every judgment a split.
 
-    With strategy "hash", judgments that share a query text or a positive passage, directly or through others,
-    form one group, and a hash of the group's smallest passage id decides for all of it: no positive and no query
-    text is in two splits, and a group keeps its split when unrelated judgments come or go. With "given" the
-    judgments' own splits are kept exactly; where validation is missing, it is taken out of train by the same hash.
+    Judgments that share a query text, a near-duplicate of it, a positive passage or, with `by_document`, a document,
+    directly or through others, form one group, which is in one split as a whole.
+
+    - "hash": a hash of the group's smallest passage id decides. A group that was split before stays: it takes the most
+      held-out split (test, then validation) any of its query texts, passages or documents had in `kept`, so that what
+      was held out once is never trained on, whatever comes or goes; changed shares hold for new groups only.
+    - "time": the group's newest judgment against `validation_from` and `test_from` (days begin at midnight UTC).
+    - "given": the judgments' own splits exactly, whatever they share; where validation is missing, it is taken out of
+      train, by group and hash.
+
+    Rows that are `train_only` are in train or nowhere: one whose query, passage or document is held out is dropped.
+    They tie no others together.
+
+    Args:
+        judgments: A JUDGMENTS table.
+        settings: Strategy and shares.
+        kept: The SPLITS table of last time.
 
     Raises:
-        InputError: When train, validation or test ends empty, or a judgment lacks its given split.
+        InputError: When train, validation or test ends empty, or a judgment lacks what the strategy goes by.
     """
     frame = judgments.to_pandas()
-    shares = _group_positions(frame)
-    if settings.strategy == "hash":
-        frame["split"] = np.select(
-            [shares < settings.test, shares < settings.test + settings.validation], ["test", "validation"], "train"
-        )
-    else:
-        frame["split"] = _given(frame, shares, settings)
-    _require_all_splits(frame, settings)
-    return pa.Table.from_pandas(frame, schema=SPLITS, preserve_index=False)
-
-
-def measure_leakage(splits: pa.Table) -> Leakage:
-    """Counts the query texts (case and white space folded) and positives that two splits share."""
-    frame = splits.to_pandas()
-    texts = frame["query"].map(normalized_query)
-    by_split = {name: frame["split"] == name for name in SPLIT_NAMES}
-    queries = {name: set(texts[mask]) for name, mask in by_split.items()}
-    positives = {name: set(frame["passage_id"][mask]) for name, mask in by_split.items()}
-    return Leakage(
-        queries={f"{a} & {b}": len(queries[a] & queries[b]) for a, b in PAIRS_OF_SPLITS},
-        positives={f"{a} & {b}": len(positives[a] & positives[b]) for a, b in PAIRS_OF_SPLITS},
+    items = _Items.of(frame, settings)
+    asked = ~frame["train_only"].to_numpy(dtype=bool)
+    rank = np.zeros(len(frame), dtype=np.int64)
+    rank[asked] = _ranks(frame[asked], items, asked, settings, kept)
+    dropped = ~asked & items.touched_by(rank > 0)
+    table = _with_splits(judgments, rank).filter(pa.array(~dropped))
+    _require_all_splits(np.bincount(rank[~dropped], minlength=len(SPLIT_NAMES)), settings)
+    moved = _moved(frame[asked], rank[asked], kept)
+    return SplitResult(
+        table,
+        {str(move): int(count) for move, count in moved["move"].value_counts().items()},
+        tuple(moved.head(SAMPLES_KEPT)[["query", "passage_id", "move"]].itertuples(index=False, name=None)),
+        int(dropped.sum()),
     )
 
 
-def _group_positions(frame: pd.DataFrame) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _Items:
+    """What judgments may share, as numbers: (n_rows,) texts, passages and documents, and pairs of near texts."""
+
+    texts: NDArray[np.int64]
+    passages: NDArray[np.int64]
+    documents: NDArray[np.int64] | None
+    near: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, settings: SplitSettings) -> "_Items":
+        text = frame["query"].map(normalized_query)
+        asked = pd.Index(text[~frame["train_only"]].unique()).sort_values()
+        # What was asked comes first: of equal texts near_duplicate_pairs ties all to the first one.
+        known = asked.append(pd.Index(text.unique()).difference(asked))
+        near = np.empty((0, 2), dtype=np.int64)
+        if settings.near_duplicates is not None:
+            near = near_duplicate_pairs(lambda: [known.tolist()], settings.near_duplicates)
+        return cls(
+            texts=known.get_indexer(pd.Index(text)).astype(np.int64),
+            passages=pd.factorize(frame["passage_id"])[0],
+            documents=pd.factorize(frame["doc_id"])[0] if settings.by_document else None,
+            near=near,
+        )
+
+    def groups(self, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """For each of the marked rows the number of its group among them."""
+        texts, passages = self.texts[rows], self.passages[rows]
+        near = self.near[np.isin(self.near, texts).all(axis=1)]
+        first_passage = self.texts.max(initial=0) + 1
+        ends = [(texts, first_passage + passages), (near[:, 0], near[:, 1])]
+        size = first_passage + self.passages.max(initial=0) + 1
+        if self.documents is not None:
+            ends.append((texts, size + self.documents[rows]))
+            size += self.documents.max(initial=0) + 1
+        left, right = (np.concatenate(side) for side in zip(*ends, strict=True))
+        edges = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(size, size))
+        _, group_of_item = connected_components(edges, directed=False)
+        return group_of_item[texts].astype(np.int64)
+
+    def touched_by(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which rows share something with a marked one."""
+        texts = self.texts[rows]
+        near = np.concatenate([self.near, self.near[:, ::-1]])
+        texts = np.concatenate([texts, near[np.isin(near[:, 0], texts), 1]])
+        touched = np.isin(self.texts, texts) | np.isin(self.passages, self.passages[rows])
+        if self.documents is not None:
+            touched |= np.isin(self.documents, self.documents[rows])
+        return touched
+
+
+def _ranks(
+    frame: pd.DataFrame, items: _Items, rows: NDArray[np.bool_], settings: SplitSettings, kept: pa.Table | None
+) -> NDArray[np.int64]:
+    """The split of each of the rows that were asked, as its place in SPLIT_NAMES."""
+    match settings.strategy:
+        case "given":
+            return _given(frame, items, rows, settings)
+        case "time":
+            return _by_time(frame, items.groups(rows), settings)
+        case "hash":
+            groups = items.groups(rows)
+            position = _positions(frame["passage_id"], groups)
+            drawn = np.select([position < settings.test, position < settings.test + settings.validation], [2, 1], 0)
+            earlier = _of_group(_earlier_ranks(frame, kept, settings), groups, "max")
+            return np.where(earlier >= 0, earlier, drawn)
+
+
+def _positions(passage_ids: pd.Series, groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """For each judgment the position in [0, 1) of its group: a hash of the group's smallest passage id."""
-    passages, passage_ids = pd.factorize(frame["passage_id"], sort=True)
-    texts, _ = pd.factorize(frame["query"].map(normalized_query))
-    size = len(passage_ids) + texts.max(initial=0) + 1
-    edges = coo_array((np.ones(len(frame), dtype=bool), (passages, len(passage_ids) + texts)), shape=(size, size))
-    _, group_of_node = connected_components(edges, directed=False)
-    groups = group_of_node[passages]
-    smallest = pd.Series(passages).groupby(groups).transform("min").to_numpy()
-    position_of = np.array([_position(passage_id) for passage_id in passage_ids], dtype=np.float64)
-    positions: NDArray[np.float64] = position_of[smallest]
+    codes, known = pd.factorize(passage_ids, sort=True)
+    hashes = np.array([_position(passage_id) for passage_id in known], dtype=np.float64)
+    positions: NDArray[np.float64] = hashes[_of_group(codes, groups, "min")]
     return positions
 
 
@@ -90,28 +162,91 @@ def _position(passage_id: str) -> float:
     return int.from_bytes(hashlib.sha256(passage_id.encode()).digest()[:8]) / 2**64
 
 
-def _given(frame: pd.DataFrame, shares: NDArray[np.float64], settings: SplitSettings) -> pd.Series:
+def _of_group(values: NDArray[np.int64], groups: NDArray[np.int64], which: Literal["min", "max"]) -> NDArray[np.int64]:
+    """For each row the smallest or largest value of its group."""
+    found: NDArray[np.int64] = pd.Series(values).groupby(groups).transform(which).to_numpy()
+    return found
+
+
+def _earlier_ranks(frame: pd.DataFrame, kept: pa.Table | None, settings: SplitSettings) -> NDArray[np.int64]:
+    """For each judgment the most held-out split its text, passage or document had; -1 for none.
+
+    What was made up decides nothing: it would keep in train whatever people ask about the same passage later.
+    """
+    ranks = np.full(len(frame), -1, dtype=np.int64)
+    if kept is None:
+        return ranks
+    earlier = kept.to_pandas()
+    earlier = earlier[~earlier["train_only"].to_numpy(dtype=bool)]
+    earlier_rank = earlier["split"].map(RANKS)
+    names = ["query", "passage_id", *(["doc_id"] if settings.by_document else [])]
+    for name in names:
+        then, now = earlier[name], frame[name]
+        if name == "query":
+            then, now = then.map(normalized_query), now.map(normalized_query)
+        known = now.map(earlier_rank.groupby(then.to_numpy()).max())
+        ranks = np.maximum(ranks, known.fillna(-1).to_numpy(dtype=np.int64))
+    return ranks
+
+
+def _by_time(frame: pd.DataFrame, groups: NDArray[np.int64], settings: SplitSettings) -> NDArray[np.int64]:
+    created = pd.to_datetime(frame["created_at"], utc=True, format="ISO8601", errors="coerce")
+    if created.isna().any():
+        raise InputError.of_culprits(
+            "splits.strategy is `time`, but judgments of these queries have no readable created_at",
+            frame.loc[created.isna(), "query_id"].unique().tolist(),
+            hint="add a `created_at` in ISO 8601 to each judgment, or set splits.strategy to `hash`",
+        )  # fmt: skip
+    newest = created.groupby(groups).transform("max")
+    borders = [pd.Timestamp(str(day), tz="UTC") for day in (settings.validation_from, settings.test_from)]
+    ranks: NDArray[np.int64] = np.sum([(newest >= border).to_numpy() for border in borders], axis=0)
+    return ranks
+
+
+def _given(
+    frame: pd.DataFrame, items: _Items, rows: NDArray[np.bool_], settings: SplitSettings
+) -> NDArray[np.int64]:  # fmt: skip
     undecided = frame["split"].isna()
     if undecided.any():
-        culprits = frame.loc[undecided, "query_id"].unique().tolist()
         raise InputError.of_culprits(
-            "splits.strategy is `given`, but these queries have no split", culprits,
+            "splits.strategy is `given`, but these queries have no split",
+            frame.loc[undecided, "query_id"].unique().tolist(),
             hint="add a `split` to each judgment, or set splits.strategy to `hash`",
         )  # fmt: skip
-    split = frame["split"].copy()
-    if not (split == "validation").any():
-        held_out = settings.validation / (1 - settings.test)
-        split[(split == "train") & (shares < held_out)] = "validation"
-    return split
+    ranks = np.asarray(frame["split"].map(RANKS), dtype=np.int64)
+    if not (ranks == RANKS["validation"]).any():
+        positions = _positions(frame["passage_id"], items.groups(rows))
+        held_out = positions < settings.validation / (1 - settings.test)
+        ranks = np.where((ranks == RANKS["train"]) & held_out, RANKS["validation"], ranks)
+    return ranks
 
 
-def _require_all_splits(frame: pd.DataFrame, settings: SplitSettings) -> None:
-    counts = {name: int((frame["split"] == name).sum()) for name in SPLIT_NAMES}
-    empty = [name for name, count in counts.items() if count == 0]
+def _with_splits(judgments: pa.Table, rank: NDArray[np.int64]) -> pa.Table:
+    split = pa.array(_NAMES[rank], type=pa.string())
+    return judgments.set_column(judgments.schema.get_field_index("split"), SPLITS.field("split"), split).cast(SPLITS)
+
+
+def _moved(frame: pd.DataFrame, rank: NDArray[np.int64], kept: pa.Table | None) -> pd.DataFrame:
+    """The judgments that were in another split last time: query, passage_id and move."""
+    now = pd.DataFrame({"query": frame["query"], "passage_id": frame["passage_id"], "now": _NAMES[rank]})
+    now["text"] = now["query"].map(normalized_query)
+    before = (kept or SPLITS.empty_table()).select(["query", "passage_id", "split"]).to_pandas()
+    before["text"] = before.pop("query").map(normalized_query)
+    both = now.drop_duplicates(["text", "passage_id", "now"]).merge(
+        before.drop_duplicates(["text", "passage_id", "split"]), on=["text", "passage_id"]
+    )
+    both = both[both["now"] != both["split"]]
+    return both.assign(move=both["split"] + " → " + both["now"])
+
+
+def _require_all_splits(counts: NDArray[np.int64], settings: SplitSettings) -> None:
+    counted = {name: int(count) for name, count in zip(SPLIT_NAMES, counts, strict=True)}
+    empty = [name for name, count in counted.items() if count == 0]
     if empty:
-        hint = (
-            f"add judgments, or raise splits.{empty[0]}"
-            if settings.strategy == "hash" and empty != ["train"]
-            else "add judgments of that split, or set splits.strategy to `hash`"
-        )
-        raise InputError(f"no judgment is in the {' and '.join(empty)} split ({counts})", hint)
+        if settings.strategy == "time":
+            hint = "add judgments, or change splits.validation_from and splits.test_from"
+        elif settings.strategy == "hash" and empty != ["train"]:
+            hint = f"add judgments, or raise splits.{empty[0]}"
+        else:
+            hint = "add judgments of that split, or set splits.strategy to `hash`"
+        raise InputError(f"no judgment is in the {' and '.join(empty)} split ({counted})", hint)

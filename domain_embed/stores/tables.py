@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,10 @@ class ParquetTable:
         """The whole table in memory."""
         return self._file.read(columns=columns)
 
+    def head(self, rows: int) -> pa.Table:
+        """The first rows."""
+        return pa.Table.from_batches(islice(self.batches(rows), 1), self._file.schema_arrow)
+
 
 class TableStore:
     """Named tables in a folder."""
@@ -64,6 +69,10 @@ class TableStore:
     def write_table(self, name: str, table: pa.Table) -> ParquetTable:
         """Like `write`, for a table in memory."""
         return self.write(name, table.to_batches(max_chunksize=ROWS_PER_GROUP), table.schema)
+
+    def has(self, name: str) -> bool:
+        """Whether a run has written the table."""
+        return self._path(name).exists()
 
     def read(self, name: str) -> ParquetTable:
         """Raises NotReadyError when no run has written it yet."""

@@ -34,6 +34,7 @@ class Workspace:
         self.checkpoints = self.root / "checkpoints"
         self.reports = self.root / "reports"
         self.promotions = self.root / "promotions.jsonl"
+        self._quality = self.root / "quality" / "quality.json"
 
     @property
     def settings(self) -> DomainSettings:
@@ -82,6 +83,23 @@ class Workspace:
             raise NotReadyError(f"domain {self.domain!r} has no {alias} collection yet", "`domain-embed run` makes it")
         return name
 
+    def save_quality(self, summary: dict[str, Any], html: str) -> Path:
+        """Keeps the quality report in place of the last one; returns the HTML file."""
+        self._quality.parent.mkdir(parents=True, exist_ok=True)
+        page = self._quality.with_suffix(".html")
+        write_atomically(page, html)
+        write_atomically(self._quality, json.dumps({**summary, "html": str(page)}, indent=1))
+        return page
+
+    def quality(self) -> dict[str, Any]:
+        """The last quality report's summary. Raises NotReadyError when there is none."""
+        return self._read_json(self._quality, "quality report")
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether there is a quality report."""
+        return self._quality.exists()
+
     def save_report(self, name: str, content: dict[str, Any], html: str) -> Path:
         """Keeps a report under its name and as the latest one; returns the HTML file."""
         folder = self.reports / name
@@ -95,13 +113,15 @@ class Workspace:
 
     def latest_report(self) -> dict[str, Any]:
         """The newest report. Raises NotReadyError when there is none."""
-        path = self.reports / "latest.json"
+        return self._read_json(self.reports / "latest.json", "report")
+
+    def _read_json(self, path: Path, what: str) -> dict[str, Any]:
         if not path.exists():
             raise NotReadyError(
-                f"domain {self.domain!r} has no report yet", f"`domain-embed run {self.domain}` makes it"
+                f"domain {self.domain!r} has no {what} yet", f"`domain-embed run {self.domain}` makes it"
             )
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return report
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
 
 
 def write_atomically(path: Path, text: str) -> None:

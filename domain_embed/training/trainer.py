@@ -5,6 +5,7 @@ eager (the fused kernel's backward is slow on CPUs), dropout is off (it costs mo
 embeddings may be frozen, and known positives are masked in batching and loss.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -17,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import Tracker
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.encoding.encoder import cpu_has_bf16, length_sorted_batches
+from domain_embed.encoding.encoder import TorchEncoder, cpu_has_bf16, length_sorted_batches
 from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.settings import ModelSettings, TrainingSettings
 from domain_embed.training.loss import masked_ranking_loss
@@ -194,13 +194,8 @@ class Trainer:
     ) -> None:  # fmt: skip
         """Validates, keeps the model when it is the best so far, and saves the state after both."""
         save_state(workdir, model, optimizer, history)
-        settings = self._model_settings
-        figure = validate(
-            self._validation,
-            lambda texts: self._embed_all(model, [settings.query_prompt + text for text in texts]),
-            lambda texts: self._embed_all(model, [settings.document_prompt + text for text in texts]),
-            self._ndcg,
-        )
+        encoder = TorchEncoder(copy.deepcopy(model), self._model_settings)
+        figure = validate(self._validation, encoder, self._ndcg)
         history.validation.append(figure)
         epoch = len(history.validation)
         logger.info("epoch %d: validation nDCG@10 %.4f (base %.4f)", epoch, figure, self._validation.base_ndcg)
@@ -208,18 +203,6 @@ class Trainer:
         if history.best_epoch == epoch:
             _save_model(model, workdir)
         save_state(workdir, model, optimizer, history)
-
-    def _embed_all(self, model: "SentenceTransformer", texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, dim) float32 of unit length by the model as it is now, without gradients."""
-        import torch
-
-        limit = model.max_seq_length or self._settings.max_tokens
-        with torch.inference_mode(), self._autocast(model.device.type):
-            embedded = _embed(model, texts, limit).float()
-            unit: NDArray[np.float32] = torch.nn.functional.normalize(embedded, dim=-1).cpu().numpy()
-        if not np.isfinite(unit).all():
-            raise TrainingError("the model gives vectors that are not numbers", "lower training.learning_rate")
-        return unit
 
     @contextmanager
     def _autocast(self, device: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.records import Qrels, Run, embedded_text
 
@@ -14,7 +15,6 @@ BATCH_QUERIES = 512
 RANKED = 10
 
 Measure = Callable[[Run, Qrels], float]
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,12 @@ def validation_set(
     )
 
 
-def validate(data: ValidationSet, embed_queries: Embed, embed_passages: Embed, ndcg: Measure) -> float:
-    """nDCG@10 of a model on the validation set."""
-    run = _rank(data.query_ids, embed_queries(data.queries), data.passage_ids, embed_passages(data.passages))
-    return ndcg(run, data.qrels)
+def validate(data: ValidationSet, encoder: Encoder, ndcg: Measure) -> float:
+    """nDCG@10 of a model on the validation set. Raises TrainingError when its vectors are not numbers."""
+    queries, passages = encoder.encode_queries(data.queries), encoder.encode_documents(data.passages)
+    if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
+        raise TrainingError("the model gives vectors that are not numbers", "lower training.learning_rate")
+    return ndcg(_rank(data.query_ids, queries, data.passage_ids, passages), data.qrels)
 
 
 def _rank(

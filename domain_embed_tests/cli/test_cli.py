@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from domain_embed.cli import app
+from domain_embed.judgments.review import Decision, read_decisions, record_decisions
+from domain_embed.settings import PairsSource, read_settings
 from domain_embed_tests.scenario import corpus_rows, judgment_rows, write_lines
 from domain_embed_tests.whole import DOMAIN, Whole
 
@@ -92,7 +97,9 @@ def test_versions_and_rollback(whole: Whole) -> None:
         (("run", DOMAIN, "--select", "chekpoint"), 2, "no asset 'chekpoint'"),
         (("init", DOMAIN), 2, "exists already"),
         (("init", "other", "--corpus", "missing.jsonl", "--judgments", "missing.jsonl"), 3, "does not exist"),
-        (("init", "other", "--corpus", "missing.jsonl"), 2, "belong together"),
+        (("init", "other", "--judgments", "some.jsonl"), 2, "--judgments without --corpus"),
+        (("quality", "nowhere"), 2, "no domain 'nowhere'"),
+        (("review", DOMAIN, "missing.xlsx", "--import"), 3, "missing.xlsx"),
     ],
 )
 def test_mistakes_are_named(finished: Whole, arguments: tuple[str, ...], code: int, words: str) -> None:
@@ -115,6 +122,45 @@ def test_domain_without_a_run_says_so(tmp_path: Path) -> None:
         assert result.returncode == 4
         assert "domain-embed run" in result.stderr
     assert next(iter(answer(home, "plan", "mine")["stale"])) == "documents"
+
+
+def test_init_asks_for_what_it_was_not_told(tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "docs.jsonl", corpus_rows())
+    labels = write_lines(tmp_path / "labels.jsonl", judgment_rows())
+    home = {"DOMAIN_EMBED_HOME": str(tmp_path / "home")}
+    made = CliRunner().invoke(app, ["init", "mine", "--ask"], input=f"{corpus}\n{labels}\n\n", env=home)
+    assert made.exit_code == 0, made.output
+    settings = read_settings(tmp_path / "home" / "mine" / "domain.yaml")
+    assert settings.corpus.paths == (str(corpus),)
+    assert settings.judgments.sources == (PairsSource(path=str(labels)),)
+
+
+def test_init_of_unknown_fields_says_which_kinds_there_are(tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "docs.jsonl", corpus_rows())
+    labels = write_lines(tmp_path / "labels.jsonl", [{"frage": "wie", "antwort": "so"}])
+    made = invoke(tmp_path / "home", "init", "mine", "--corpus", str(corpus), "--judgments", str(labels))
+    assert made.returncode == 3
+    assert "its fields fit no kind of judgments: frage, antwort" in made.stderr
+    assert not (tmp_path / "home" / "mine").exists()
+
+
+def test_a_reviewed_sheet_comes_back(whole: Whole) -> None:
+    decided = whole.folder / "decisions.jsonl"
+    found = answer(whole.home, "review", DOMAIN)
+    if not found["items"]:  # nothing doubtful in this small domain: a decision of one's own
+        record_decisions(decided, [Decision("who do I wake up", "page-duty", "relevant")])
+    else:
+        sheet = Path(found["sheet"])
+        book = openpyxl.load_workbook(sheet)
+        rows = list(book.active.iter_rows())
+        column = [cell.value for cell in rows[0]].index("decision")
+        rows[1][column].value = "relevant"
+        book.save(sheet)
+        taken = answer(whole.home, "review", DOMAIN, "--import")
+        assert (taken["new"], taken["undecided"]) == (1, found["items"] - 1)
+        assert answer(whole.home, "review", DOMAIN, "--import")["new"] == 0
+    assert len(read_decisions(decided)) == 1
+    assert answer(whole.home, "plan", DOMAIN)["stale"] == {"judgments": ["review_decisions has new content"]}
 
 
 def test_misspelt_setting_names_file_key_and_allowed(whole: Whole) -> None:

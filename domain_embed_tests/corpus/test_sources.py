@@ -35,7 +35,7 @@ def test_absolute_paths_and_globs_may_lie_outside_the_folder(folder: Path, tmp_p
     assert find_files(elsewhere, [f"{folder}/*.jsonl"]) == [folder / "a.jsonl", folder / "b.jsonl"]
 
 
-@pytest.mark.parametrize("pattern", ["missing.jsonl", "deep", "a.jsonl/x"])
+@pytest.mark.parametrize("pattern", ["missing.jsonl", "a.jsonl/x"])
 def test_a_path_that_is_no_file_is_named(folder: Path, pattern: str) -> None:
     with pytest.raises(InputError, match=f"{folder / pattern} does not exist or is not a file"):
         find_files(folder, ["a.jsonl", pattern])
@@ -46,6 +46,20 @@ def test_a_glob_that_matches_no_file_is_named(folder: Path, pattern: str) -> Non
     with pytest.raises(InputError) as caught:
         find_files(folder, ["*.jsonl", pattern])
     assert str(caught.value).startswith(f"no file matches {pattern!r} in {folder}")
+
+
+def test_a_directory_stands_for_the_supported_files_below_it_but_hidden_ones(folder: Path) -> None:
+    for name in ("deep/down/D.MD", "deep/picture.png", "deep/.hidden.md", "deep/.git/e.md", "deep/~$leave.docx"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert names(folder, "deep") == ["deep/c.jsonl", "deep/down/D.MD"]
+    assert names(folder, ".") == ["a.jsonl", "b.jsonl", "deep/c.jsonl", "deep/down/D.MD", "notes.txt"]
+
+
+def test_a_directory_without_supported_files_is_named(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty holds no file of a known kind \(\.jsonl, "):
+        find_files(folder, ["a.jsonl", "empty"])
 
 
 def version(folder: Path) -> str:

@@ -4,11 +4,14 @@ import json
 
 import dagster as dg
 import pytest
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 
-from domain_embed.contracts.errors import InputError, ModelMismatchError, SettingsError
+from domain_embed.contracts.errors import InputError, ModelMismatchError, SettingsError, TrainingError
 from domain_embed.contracts.records import Verdict
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import open_instance
+from domain_embed.judgments.review import Decision, record_decisions
 from domain_embed.promotion.champion import Move, PromotionLog, roll_back, settle
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.stores.tracking import Tracking, registered_name
@@ -34,11 +37,15 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
     assert parents == {
         "corpus_files": set(),
         "label_files": set(),
+        "review_decisions": set(),
         "documents": {"corpus_files"},
         "passages": {"documents"},
-        "judgments": {"label_files", "passages"},
-        "splits": {"judgments"},
         "base_collection": {"passages"},
+        "labels": {"label_files"},
+        "synthetic_queries": {"labels", "passages", "base_collection"},
+        "judgments": {"labels", "synthetic_queries", "review_decisions", "passages", "base_collection"},
+        "splits": {"judgments"},
+        "quality_report": {"passages", "labels", "judgments", "splits", "base_collection"},
         "hard_negatives": {"splits", "base_collection"},
         "checkpoint": {"splits", "hard_negatives"},
         "collection": {"checkpoint", "passages"},
@@ -46,6 +53,17 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "champion": {"collection", "eval_report"},
     }
     dg.Definitions.validate_loadable(definitions)
+
+
+def test_dagsters_own_staleness_agrees_that_all_is_fresh(finished: Whole) -> None:
+    """The UI shows Dagster's; a difference would make people run what need not run."""
+    definitions = build_definitions(finished.environment)
+    with open_instance(finished.environment) as instance:
+        graph = definitions.resolve_asset_graph()
+        view = AssetGraphView.for_test(definitions, instance=instance)
+        resolver = CachingStaleStatusResolver(instance, graph, view)
+        found = {key.path[-1]: resolver.get_status(key) for key in graph.get_all_asset_keys()}
+    assert found == dict.fromkeys(found, StaleStatus.FRESH)
 
 
 def test_checks_of_a_good_domain_pass(finished: Whole) -> None:
@@ -57,6 +75,7 @@ def test_checks_of_a_good_domain_pass(finished: Whole) -> None:
             evaluation = records[0].event.dagster_event.event_specific_data  # type: ignore[union-attr]
             results[key.name] = evaluation.passed  # type: ignore[union-attr]
     assert results["runbooks_no_leakage"] is True
+    assert results["runbooks_quality"] is (not _warnings(finished))
     assert results["runbooks_base_collection_parity"] is True
     assert results["runbooks_collection_parity"] is True
     assert results["runbooks_verdict"] == finished.workspace.latest_report()["verdict"]["promote"]
@@ -86,7 +105,7 @@ def test_touched_and_rewritten_files_cost_nothing_downstream(whole: Whole) -> No
     outcome = whole.run()
     assert outcome is not None
     assert tuple(outcome.worked) == ("documents",)
-    assert set(outcome.reused) == set(EVERYTHING) - {"documents"}
+    assert set(outcome.reused) == set(EVERYTHING) - {"documents", "labels"}
     assert whole.plan().stale == ()
 
 
@@ -118,8 +137,37 @@ def test_changed_judgment_leaves_the_corpus_side_alone(whole: Whole) -> None:
     with (whole.folder / "judgments.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"query": "a brand new question", "passage_id": whole.corpus()[0]["_id"]}) + "\n")
     plan = whole.plan()
-    assert plan.stale == ("judgments",)
+    assert plan.stale == ("labels",)
     assert not {"documents", "passages", "base_collection"} & {*plan.stale, *plan.may_run}
+
+
+def test_a_decision_of_a_person_reaches_the_judgments(whole: Whole) -> None:
+    row = whole.workspace.tables.read("splits").read().to_pylist()[0]
+    decision = Decision(row["query"], row["passage_id"], "relevant", grade=7, reviewer="eva")
+    record_decisions(whole.folder / "decisions.jsonl", [decision])
+    plan = whole.plan()
+    assert plan.stale == ("judgments",)
+    assert plan.statuses["judgments"].causes == ("review_decisions has new content",)
+    outcome = whole.run(("judgments", "splits"))
+    assert outcome is not None
+    rows = whole.workspace.tables.read("splits").read().to_pylist()
+    grades = {(one["query_id"], one["passage_id"]): one["grade"] for one in rows}
+    assert grades[row["query_id"], row["passage_id"]] == 7
+
+
+def test_an_error_of_the_quality_report_stops_training_even_alone(whole: Whole) -> None:
+    whole.edit("quality", severity={"near_duplicate_query": "error"})
+    copies = [
+        {"query": text, "passage_id": whole.corpus()[0]["_id"]}
+        for text in ("how do I promote the standby to be the leader", "How do I promote the standby to be the leader ?")
+    ]
+    with (whole.folder / "judgments.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in copies)
+    with pytest.raises((TrainingError, dg.DagsterError)):
+        whole.run()
+    assert whole.workspace.quality()["blocking"] is True
+    with pytest.raises(TrainingError, match="the quality report stops training"):
+        whole.run(("checkpoint",))
 
 
 def test_forced_selection_runs_just_that(whole: Whole) -> None:
@@ -222,6 +270,11 @@ def test_rollback_restores_the_earlier_model_and_holds_the_later_back(whole: Who
     assert stays.action == "kept"
     assert "rolled back" in stays.reason
     assert workspace.aliased(LIVE) == base
+
+
+def _warnings(whole: Whole) -> bool:
+    checks = whole.workspace.quality()["checks"].values()
+    return any(check["count"] and check["severity"] in ("warn", "error") for check in checks)
 
 
 def _promote(whole: Whole) -> None:

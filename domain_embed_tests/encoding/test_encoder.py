@@ -82,8 +82,9 @@ def test_prompts_stand_before_the_text(minilm: TorchEncoder, minilm_path: str) -
     assert lowest_cosine(queries, minilm.encode_documents(texts)) < 0.99
 
 
-def test_tokens_are_counted_before_anything_is_cut(minilm: TorchEncoder) -> None:
-    assert minilm.count_tokens(["", "drain the node", LONG]) == [2, 5, 602]
+def test_the_tokenizer_and_the_limit_are_the_models_own(minilm: TorchEncoder) -> None:
+    assert minilm.tokenizer.encode("drain the node").tokens == ["[CLS]", "drain", "the", "node", "[SEP]"]
+    assert minilm.max_tokens == 64
 
 
 def test_batches_are_bounded_longest_first_and_hold_every_text_once(plain: SentenceTransformer) -> None:

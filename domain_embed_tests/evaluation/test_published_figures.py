@@ -8,45 +8,37 @@ from pathlib import Path
 
 import pytest
 
-from domain_embed.contracts.tables import PASSAGES
-from domain_embed.corpus.documents import ReadReport, read_documents
-from domain_embed.corpus.passages import whole_documents
-from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.definitions import build_definitions
+from domain_embed.defs.runs import open_instance, run_assets
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.evaluation.systems import run_systems
-from domain_embed.indexing.build import build_collection
-from domain_embed.judgments.judgments import collect_judgments
 from domain_embed.new_domain import beir_settings
-from domain_embed.retrieval.searcher import Searcher
-from domain_embed.stores.edge import EdgeStore
-from domain_embed.stores.tables import TableStore
-from domain_embed.stores.vectors import FileVectorCache
+from domain_embed.settings import SETTINGS_FILE, Environment, render_yaml
+from domain_embed.stores.workspace import BASE, Workspace
 
+UP_TO_SPLITS = (
+    "documents", "passages", "base_collection", "labels", "synthetic_queries", "judgments", "splits",
+)  # fmt: skip
 DATASETS = Path(os.environ.get("DOMAIN_EMBED_DATASETS", Path(__file__).parents[3] / "shared" / "datasets"))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1")
 @pytest.mark.skipif(not (DATASETS / "scifact").is_dir(), reason=f"no scifact in {DATASETS}; set DOMAIN_EMBED_DATASETS")
-def test_scifact_figures_agree_with_the_published_ones(tmp_path: Path, minilm_path: str) -> None:
-    folder = DATASETS / "scifact"
-    settings = beir_settings(folder)
-    tables = TableStore(tmp_path / "tables")
-    documents = read_documents([folder / "corpus.jsonl"], ReadReport())
-    passages = tables.write("passages", whole_documents(documents), PASSAGES)
-    ids = passages.read(["passage_id"])["passage_id"].to_pylist()
-    judgments, _ = collect_judgments(settings.judgments, folder, ids)
-    frame = judgments.to_pandas()
+def test_scifact_figures_agree_with_the_published_ones(tmp_path: Path) -> None:
+    workspace = Workspace(Environment(home=tmp_path), "scifact")
+    workspace.folder.mkdir()
+    settings = beir_settings(DATASETS / "scifact")
+    (workspace.folder / SETTINGS_FILE).write_text(render_yaml(settings), encoding="utf-8")
+    with open_instance(workspace.environment) as instance:
+        run_assets(instance, workspace, build_definitions(workspace.environment), UP_TO_SPLITS)
+
+    frame = workspace.tables.read("splits").read().to_pandas()
     test = frame[frame["split"] == "test"]
     qrels: dict[str, dict[str, int]] = {}
     for query_id, passage_id, grade in zip(test["query_id"], test["passage_id"], test["grade"], strict=True):
         qrels.setdefault(query_id, {})[passage_id] = int(grade)
-
-    encoder, store = TorchEncoder.load(minilm_path, settings.model), EdgeStore(tmp_path / "index")
-    built = build_collection(
-        store, encoder, minilm_path, passages, settings.sparse, FileVectorCache(tmp_path / "vectors")
-    )
-    searcher = Searcher(store.open(built.info.name), encoder, settings.retrieval)
+    searcher = workspace.searcher(workspace.aliased(BASE))
     runs = run_systems({"base": searcher}, dict(zip(test["query_id"], test["query"], strict=True)))
     figures = {name: mean_measures(score_run(run, qrels))[HEADLINE] for name, run in runs.items()}
 

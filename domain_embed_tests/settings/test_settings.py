@@ -102,7 +102,7 @@ def test_rendered_settings_explain_every_key() -> None:
 
 def test_unknown_key_is_named_with_its_place_what_is_allowed_and_what_was_meant(tmp_path: Path) -> None:
     message = refusal(tmp_path, "corpus:\n  bad_row: skip\n")
-    assert message.endswith("  corpus.bad_row: unknown key. Did you mean 'bad_rows'? Allowed: paths, bad_rows")
+    assert "  corpus.bad_row: unknown key. Did you mean 'bad_rows'? Allowed: paths, id_field, " in message
 
 
 def test_unknown_key_far_from_all_others_gets_no_guess(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         ("{kind: beir, qrels: {}, quries: y}", "sources.0.quries: unknown key. Did you mean 'queries'? Allowed"),
         ("{kind: beir, path: x}", "sources.0.qrels: Field required"),
         ("{kind: beir, qrels: {dev: x}}", "'train', 'validation' or 'test' (given: 'dev')"),
-        ("{kind: trec}", "sources.0: Input tag 'trec' found using 'kind' does not match any of the expected tags"),
+        ("{kind: csv}", "sources.0: Input tag 'csv' found using 'kind' does not match any of the expected tags"),
         ("{path: x}", "sources.0: Unable to extract tag using discriminator 'kind'"),
         ("3", "sources.0: "),
     ],
@@ -279,11 +279,23 @@ def test_environment_without_variables(tmp_path: Path, monkeypatch: pytest.Monke
     assert Environment.read(empty).model_dump() == expected
 
 
+def test_off_is_a_severity_with_and_without_quotes(tmp_path: Path) -> None:
+    found = read_settings(written(tmp_path, "quality:\n  severity: {language: off, short_text: 'off'}\n"))
+    assert found.quality.severity == {"language": "off", "short_text": "off"}
+
+
+def test_the_schema_asks_for_the_kind_of_a_source_as_reading_does() -> None:
+    content = {"judgments": {"sources": [{"path": "x.jsonl"}]}}
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(content)
+    content = {"judgments": {"sources": [{"kind": "clicks", "path": "x.jsonl"}]}}
+    assert jsonschema.Draft202012Validator(json_schema()).is_valid(content)
+
+
 def test_home_defaults_to_the_data_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     home = Environment.read({}).home
     assert home.name == "data"
-    assert (home.parent / "domain_embed" / "settings.py").exists()
+    assert (home.parent / "domain_embed" / "settings").is_dir()
 
 
 def test_domains_are_the_folders_with_a_domain_yaml(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
-from domain_embed.judgments.judgments import collect_judgments
 from domain_embed.judgments.splits import split_judgments
 from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.settings import ModelSettings, SparseSettings, TrainingSettings
@@ -53,10 +52,7 @@ class Inputs:
 
 def make_inputs(base: str, folder: Path) -> Inputs:
     """Runs the stages from files to hard negatives with the real base model."""
-    domain = scenario.write_domain(folder / "domain")
-    passage_ids = [passage.passage_id for passage in scenario.CORPUS]
-    judgments, _ = collect_judgments(scenario.SETTINGS.judgments, domain, passage_ids)
-    splits = split_judgments(judgments, scenario.SETTINGS.splits)
+    splits = split_judgments(scenario.judgments_table(), scenario.SETTINGS.splits).table
     encoder, store = TorchEncoder.load(base, MODEL), QdrantStore.in_memory()
     table = MemoryTable(scenario.passages_table())
     built = build_collection(store, encoder, "base", table, SparseSettings(), MemoryCache())

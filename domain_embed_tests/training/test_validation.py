@@ -1,13 +1,12 @@
 """Validation: the figure that chooses the epoch, on vectors made by hand."""
 
-from collections.abc import Sequence
 from math import log2
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from numpy.typing import NDArray
 
+from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import CollectionInfo, Point, Qrels, Run, SparseVector
 from domain_embed.contracts.tables import SPLITS
 from domain_embed.stores.qdrant import QdrantStore
@@ -27,11 +26,8 @@ SET = ValidationSet(
 )
 
 
-def vectors(table: dict[str, tuple[float, float]]) -> "validation.Embed":
-    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.array([table[text] for text in texts], np.float32)
-
-    return embed
+def encoder(passages: dict[str, tuple[float, float]]) -> FakeEncoder:
+    return FakeEncoder(dimensions=2, vectors={"x": X, "y": Y, **passages})
 
 
 def run_of(passages: dict[str, tuple[float, float]]) -> Run:
@@ -42,7 +38,7 @@ def run_of(passages: dict[str, tuple[float, float]]) -> Run:
         seen.append(run)
         return 0.25
 
-    assert validate(SET, vectors({"x": X, "y": Y}), vectors(passages), keep) == 0.25
+    assert validate(SET, encoder(passages), keep) == 0.25
     return seen[0]
 
 
@@ -57,9 +53,14 @@ def test_ties_stand_in_order_of_passage_id() -> None:
 
 def test_the_figure_by_hand() -> None:
     # q1: a first. q2: c first, a second, b third.
-    passages = vectors({"text a": (0.8, 0.6), "text b": (0.0, -1.0), "text c": Y})
+    passages = {"text a": (0.8, 0.6), "text b": (0.0, -1.0), "text c": Y}
     expected = (1 + (1 + 1 / log2(4)) / (1 + 1 / log2(3))) / 2
-    assert validate(SET, vectors({"x": X, "y": Y}), passages, mean_ndcg) == pytest.approx(expected)
+    assert validate(SET, encoder(passages), mean_ndcg) == pytest.approx(expected)
+
+
+def test_a_model_that_gives_no_numbers_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="not numbers"):
+        validate(SET, encoder({"text a": X, "text b": Y, "text c": (float("nan"), 0.0)}), mean_ndcg)
 
 
 def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +69,6 @@ def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pyte
         [f"p{n:02}" for n in range(30)], {f"q{n}": {"p00": 1} for n in range(5)}, 0.0,
     )  # fmt: skip
     runs: list[Run] = []
-    encoder = FakeEncoder()
 
     def keep(run: Run, _: Qrels) -> float:
         runs.append(run)
@@ -76,7 +76,7 @@ def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pyte
 
     for block in (512, 2):
         monkeypatch.setattr(validation, "BATCH_QUERIES", block)
-        validate(many, encoder.encode_queries, encoder.encode_documents, keep)
+        validate(many, FakeEncoder(), keep)
     assert runs[0] == runs[1]
     assert {len(ranking) for ranking in runs[0].values()} == {10}
 

@@ -1,0 +1,1 @@
+"""Passages, labels and judgments → what is wrong with them, before anybody trains on them."""

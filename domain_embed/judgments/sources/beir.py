@@ -1,0 +1,28 @@
+"""Judgments in the BEIR layout, with the splits it gives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from domain_embed.contracts.tables import SPLIT_NAMES
+from domain_embed.judgments.sources.rows import Label, known_query, label, queries_by_id, read
+from domain_embed.settings import BeirSource
+
+
+def read_beir(source: BeirSource, folder: Path) -> Iterator[Label]:
+    """One label a line of the qrels, train first; queries without qrels give none."""
+    queries_path = folder / source.queries
+    queries = queries_by_id(read(queries_path), "_id", "id")
+    for split in SPLIT_NAMES:
+        if split not in source.qrels:
+            continue
+        path = folder / source.qrels[split]
+        for row in read(path):
+            query_id, query = known_query(queries, row, "query-id", queries_path)
+            yield label(
+                query,
+                query_id=query_id,
+                target=row.text("corpus-id"),
+                grade=row.grade("score", default=None),
+                source=path.name,
+                split=split,
+            )

@@ -1,0 +1,119 @@
+"""domain.yaml as a file: read with errors that name the key, written with comments, described to editors."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from domain_embed.contracts.errors import SettingsError
+from domain_embed.settings.sections import DomainSettings, Section
+
+SETTINGS_FILE = "domain.yaml"
+SOURCE_KINDS = ("pairs", "beir", "trec", "triples", "answers", "tickets", "annotations", "clicks")
+
+
+def read_settings(path: Path) -> DomainSettings:
+    """Reads one domain.yaml; an error names the file, the key and what is allowed."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} does not exist", "make a domain with `domain-embed init NAME`") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none, or not UTF-8
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict | None):
+        raise SettingsError(f"{path} must hold keys and values, not a {type(content).__name__}")
+    try:
+        return DomainSettings.model_validate(content or {})
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors() if not _is_echo(problem))
+        raise SettingsError(f"{path} has settings that cannot be used:\n{problems}") from None
+
+
+def _is_echo(problem: Mapping[str, Any]) -> bool:
+    """Pydantic counts a list whose items failed as too short, too; the items have said what is wrong."""
+    return problem["type"] == "too_short" and len(problem["input"]) > 0
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    """One validation problem in words: the dotted key, what is wrong, what is allowed."""
+    place = ".".join(str(part) for part in problem["loc"] if part not in SOURCE_KINDS)
+    if problem["type"] != "extra_forbidden":
+        given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
+        return f"{place}: {problem['msg']}{given}".lstrip(": ")
+    allowed = _keys_at(DomainSettings, problem["loc"][:-1])
+    close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{place}: unknown key.{meant} Allowed: {', '.join(allowed)}"
+
+
+def _keys_at(section: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """The keys allowed at the location of a validation error, where members of a union stand by their tag."""
+    found = section
+    for part in location:
+        if part in found.model_fields:
+            members = [leaf for leaf in _leaves(found.model_fields[str(part)].annotation) if _is_model(leaf)]
+            found = members[0]
+        elif isinstance(part, str):
+            found = next(member for member in members if member.model_fields["kind"].default == part)
+    return list(found.model_fields)
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    arguments = [argument for argument in get_args(annotation) if argument is not Ellipsis]
+    return [leaf for argument in arguments for leaf in _leaves(argument)] if arguments else [annotation]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of domain.yaml, for editors."""
+    schema = DomainSettings.model_json_schema()
+    for section in schema["$defs"].values():
+        if "kind" in section.get("properties", {}):  # a default to pydantic, but without it no member is chosen
+            section["required"] = ["kind", *section.get("required", [])]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "domain-embed domain.yaml",
+        **schema,
+    }
+
+
+def render_yaml(settings: DomainSettings) -> str:
+    """The settings as a commented domain.yaml; reading it back gives equal settings."""
+    lines = [
+        "# Settings of one domain. Every key is optional: what stands here is what applies.",
+        "# An edit makes only the assets of its section stale: see `domain-embed plan`.",
+        "",
+    ]
+    for name, field in DomainSettings.model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Section):
+            lines += [*_comment(type(value).__doc__ or ""), f"{name}:", *_render_section(value), ""]
+        else:
+            lines += [*_comment(field.description or ""), _entry(name, value), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _render_section(section: Section) -> list[str]:
+    rows = []
+    for name, field in type(section).model_fields.items():
+        rows += _comment(field.description or "", indent="  ")
+        entry = _entry(name, section.model_dump(mode="json")[name])
+        rows += [f"  {row}" for row in entry.splitlines()]
+    return rows
+
+
+def _entry(name: str, value: Any) -> str:
+    entry = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=110)
+    if len(entry.splitlines()) != entry.count("\n"):  # a line break of Unicode's own: it survives only escaped
+        entry = yaml.safe_dump({name: value}, sort_keys=False, width=110)
+    return entry.removesuffix("\n")
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    return [f"{indent}# {row.strip()}" for row in text.strip().splitlines()]

@@ -39,7 +39,7 @@ install: $(DEV) ## The development environment alone
 	@echo "domain-embed is installed in $(VENV)."
 
 test: $(DEV) ## All tests, without network
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(DEV) ## Style and formatting
 	@$(BIN)/ruff check .

@@ -46,7 +46,7 @@ def _pairs(domain: AwsDomain) -> TrainingPairs:
 
 def _ours(domain: AwsDomain, pairs: TrainingPairs, scratch: Path) -> tuple[float, str]:
     """One validation query keeps the epoch choice out of the timing: the peer has none."""
-    validation = ValidationSet(["q"], [pairs.queries[0]], ["p"], [pairs.passages[0]], {"q": {"p": 1}}, 0.0)
+    validation = ValidationSet(["q"], [pairs.queries[0]], ["p"], [pairs.passages[0]], ["h"], {"q": {"p": 1}}, 0.0)
     trainer = Trainer(domain.base, domain.settings.model, domain.settings.training, pairs, validation, _latest_wins())
     started = time.perf_counter()
     trained = trainer.train(scratch / "ours", {"benchmark": "training"}, NullTracker())

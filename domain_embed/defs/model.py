@@ -4,6 +4,7 @@ import json
 from importlib.metadata import version as package_version
 
 import dagster as dg
+import numpy as np
 
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import Qrels, Run
@@ -58,12 +59,13 @@ def checkpoint(work: Work) -> Produced:
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
     splits, negatives = tables.read("splits"), tables.read("hard_negatives")
+    validation = validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg)
     trainer = Trainer(
         work.workspace.model_location(collection.info.model),
         settings.model,
         settings.training,
         training_pairs(splits.read(), negatives.read(), tables.read("passages")),
-        validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg),
+        validation,
         mean_ndcg,
     )
     record = {
@@ -77,6 +79,9 @@ def checkpoint(work: Work) -> Produced:
     }
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
+    if trained.pool_vectors is not None:  # a part of the collection that need not be embedded again
+        vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
+        work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
     write_atomically(work.workspace.checkpoints / "challenger.json", json.dumps({"fingerprint": trained.fingerprint}))
     tags = {"fingerprint": trained.fingerprint, "domain": work.workspace.domain}
     name = registered_name(work.workspace.domain)

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import CollectionInfo, Point, embedded_text
 from domain_embed.encoding.bm25 import Bm25Weights
 from domain_embed.settings import SparseSettings
+
+Batch = TypeVar("Batch")
+Made = TypeVar("Made")
 
 BATCH_PASSAGES = 1024
 """Embedded, cached and written together: what an interrupted build loses at most."""
@@ -82,8 +86,9 @@ def build_collection(
     def points() -> Iterator[list[Point]]:
         nonlocal embedded
         with progress_bar(f"embed passages ({encoder.fingerprint[:6]})", passages.count, "passages") as progress:
-            for batch in passages.batches(BATCH_PASSAGES):
-                vectors, fresh = _embed(batch, encoder, cache)
+            for batch, (vectors, fresh) in _one_ahead(
+                passages.batches(BATCH_PASSAGES), lambda batch: _embed(batch, encoder, cache)
+            ):
                 embedded += fresh
                 yield _points(batch, vectors, weights)
                 progress.update(len(batch))
@@ -109,6 +114,19 @@ def metadata_types(passages: TableReader) -> dict[str, str]:
         for key, found in sorted(merged.items())
         if len(found) == 1 and found <= {"str", "int", "float", "bool"}
     }
+
+
+def _one_ahead(batches: Iterable[Batch], work: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:
+    """Each batch with what `work` makes of it, while `work` is at the next one already: no core waits for the other."""
+    with ThreadPoolExecutor(1) as ahead:
+        last: tuple[Batch, Future[Made]] | None = None
+        for batch in batches:
+            made = last and (last[0], last[1].result())  # nothing more is begun after a failure
+            last = (batch, ahead.submit(work, batch))
+            if made is not None:
+                yield made
+        if last is not None:
+            yield last[0], last[1].result()
 
 
 def _texts(passages: TableReader) -> Iterator[list[str]]:

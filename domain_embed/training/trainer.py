@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import Tracker
@@ -44,12 +45,17 @@ RECORD_FILE = "domain_embed.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A finished training: a sentence-transformers folder, its fingerprint, and how it went."""
+    """A finished training: a sentence-transformers folder, its fingerprint, and how it went.
+
+    `pool_vectors` are those of the validation pool's passages by this model, (n, dim) float32; None where the best
+    epoch was validated before an interruption.
+    """
 
     path: Path
     fingerprint: str
     history: History
     base_ndcg: float
+    pool_vectors: NDArray[np.float32] | None = None
 
 
 class Trainer:
@@ -70,6 +76,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         self._base, self._model_settings, self._settings = base, model_settings, settings
         self._pairs, self._validation, self._ndcg = pairs, validation, ndcg
+        self._best_passages: NDArray[np.float32] | None = None
         self._epochs = [
             epoch_batches(pairs, settings.batch_size, settings.hard_negatives, settings.seed, epoch)
             for epoch in range(settings.epochs)
@@ -106,7 +113,7 @@ class Trainer:
         if not target.exists():
             (workdir / "best").replace(target)
         shutil.rmtree(workdir)
-        return Checkpoint(target, identity, history, self._validation.base_ndcg)
+        return Checkpoint(target, identity, history, self._validation.base_ndcg, self._best_passages)
 
     def _run(self, workdir: Path, tracker: Tracker) -> History:
         import torch
@@ -195,12 +202,15 @@ class Trainer:
         """Validates, keeps the model when it is the best so far, and saves the state after both."""
         save_state(workdir, model, optimizer, history)
         encoder = TorchEncoder(copy.deepcopy(model), self._model_settings)
-        figure = validate(self._validation, encoder, self._ndcg)
+        queries = encoder.encode_queries(self._validation.queries)
+        passages = encoder.encode_documents(self._validation.passages)
+        figure = validate(self._validation, queries, passages, self._ndcg)
         history.validation.append(figure)
         epoch = len(history.validation)
         logger.info("epoch %d: validation nDCG@10 %.4f (base %.4f)", epoch, figure, self._validation.base_ndcg)
         tracker.log_metrics({"validation_ndcg_at_10": figure}, step=history.steps)
         if history.best_epoch == epoch:
+            self._best_passages = passages
             _save_model(model, workdir)
         save_state(workdir, model, optimizer, history)
 

@@ -29,6 +29,7 @@ class ValidationSet:
     queries: Sequence[str]
     passage_ids: Sequence[str]
     passages: Sequence[str]
+    content_hashes: Sequence[str]
     qrels: Qrels
     base_ndcg: float
 
@@ -53,14 +54,19 @@ def validation_set(
         queries=list(texts),
         passage_ids=[point.passage_id for point in points],
         passages=[embedded_text(point.title, point.text) for point in points],
+        content_hashes=[point.content_hash for point in points],
         qrels=qrels,
         base_ndcg=ndcg(run, qrels),
     )
 
 
-def validate(data: ValidationSet, encoder: Encoder, ndcg: Measure) -> float:
-    """nDCG@10 of a model on the validation set. Raises TrainingError when its vectors are not numbers."""
-    queries, passages = encoder.encode_queries(data.queries), encoder.encode_documents(data.passages)
+def validate(
+    data: ValidationSet, queries: NDArray[np.float32], passages: NDArray[np.float32], ndcg: Measure
+) -> float:  # fmt: skip
+    """nDCG@10 of the model that made the vectors of the validation queries and of the pool's passages.
+
+    Raises TrainingError when they are not numbers.
+    """
     if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
         raise TrainingError("the model gives vectors that are not numbers", "lower training.learning_rate")
     return ndcg(_rank(data.query_ids, queries, data.passage_ids, passages), data.qrels)

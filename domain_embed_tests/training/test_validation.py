@@ -21,6 +21,7 @@ SET = ValidationSet(
     queries=["x", "y"],
     passage_ids=["c", "a", "b"],
     passages=["text c", "text a", "text b"],
+    content_hashes=["hash c", "hash a", "hash b"],
     qrels={"q1": {"a": 1}, "q2": {"c": 1, "b": 1}},
     base_ndcg=0.5,
 )
@@ -28,6 +29,10 @@ SET = ValidationSet(
 
 def encoder(passages: dict[str, tuple[float, float]]) -> FakeEncoder:
     return FakeEncoder(dimensions=2, vectors={"x": X, "y": Y, **passages})
+
+
+def figure(data: ValidationSet, encoder: FakeEncoder, ndcg: validation.Measure) -> float:
+    return validate(data, encoder.encode_queries(data.queries), encoder.encode_documents(data.passages), ndcg)
 
 
 def run_of(passages: dict[str, tuple[float, float]]) -> Run:
@@ -38,7 +43,7 @@ def run_of(passages: dict[str, tuple[float, float]]) -> Run:
         seen.append(run)
         return 0.25
 
-    assert validate(SET, encoder(passages), keep) == 0.25
+    assert figure(SET, encoder(passages), keep) == 0.25
     return seen[0]
 
 
@@ -55,18 +60,18 @@ def test_the_figure_by_hand() -> None:
     # q1: a first. q2: c first, a second, b third.
     passages = {"text a": (0.8, 0.6), "text b": (0.0, -1.0), "text c": Y}
     expected = (1 + (1 + 1 / log2(4)) / (1 + 1 / log2(3))) / 2
-    assert validate(SET, encoder(passages), mean_ndcg) == pytest.approx(expected)
+    assert figure(SET, encoder(passages), mean_ndcg) == pytest.approx(expected)
 
 
 def test_a_model_that_gives_no_numbers_is_an_error() -> None:
     with pytest.raises(TrainingError, match="not numbers"):
-        validate(SET, encoder({"text a": X, "text b": Y, "text c": (float("nan"), 0.0)}), mean_ndcg)
+        figure(SET, encoder({"text a": X, "text b": Y, "text c": (float("nan"), 0.0)}), mean_ndcg)
 
 
 def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     many = ValidationSet(
         [f"q{n}" for n in range(5)], [f"q{n}" for n in range(5)], [f"p{n:02}" for n in range(30)],
-        [f"p{n:02}" for n in range(30)], {f"q{n}": {"p00": 1} for n in range(5)}, 0.0,
+        [f"p{n:02}" for n in range(30)], [f"h{n}" for n in range(30)], {f"q{n}": {"p00": 1} for n in range(5)}, 0.0,
     )  # fmt: skip
     runs: list[Run] = []
 
@@ -76,7 +81,7 @@ def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pyte
 
     for block in (512, 2):
         monkeypatch.setattr(validation, "BATCH_QUERIES", block)
-        validate(many, FakeEncoder(), keep)
+        figure(many, FakeEncoder(), keep)
     assert runs[0] == runs[1]
     assert {len(ranking) for ranking in runs[0].values()} == {10}
 
@@ -100,6 +105,7 @@ def test_the_pool_is_every_positive_and_every_near_passage_of_validation_queries
     )
     made = validation_set(table, store.open("c"), FakeEncoder(dimensions=2, vectors={"ask": X}), 2, mean_ndcg)
     assert sorted(made.passage_ids) == ["near 1", "near 2", "positive"]
+    assert made.content_hashes == made.passage_ids
     assert sorted(made.passages) == ["Title near 1", "Title near 2", "Title positive"]
     assert (made.query_ids, made.queries) == (["v"], ["ask"])
     assert made.qrels == {"v": {"positive": 2, "near 2": 1}}

@@ -87,8 +87,11 @@ def champion(work: Work) -> Produced:
 
 def _searchers(work: Work) -> dict[str, Searcher]:
     """Base and tuned, and the live model where it is neither, brought up to the current passages first."""
-    workspace = work.workspace
-    found = {"base": _searcher(work, workspace.aliased(BASE)), "tuned": _searcher(work, workspace.aliased(CHALLENGER))}
+    workspace, retrieval = work.workspace, work.settings.retrieval
+    found = {
+        name: workspace.searcher(workspace.aliased(alias), retrieval)
+        for name, alias in (("base", BASE), ("tuned", CHALLENGER))
+    }
     live = workspace.vector_store.alias(LIVE)
     if live is None:
         return found
@@ -99,13 +102,8 @@ def _searchers(work: Work) -> dict[str, Searcher]:
             workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
             workspace.vector_cache(encoder.fingerprint), info.model_settings,
         )  # fmt: skip
-        found["champion"] = _searcher(work, current.info.name)
+        found["champion"] = workspace.searcher(current.info.name, retrieval)
     return found
-
-
-def _searcher(work: Work, collection: str) -> Searcher:
-    opened = work.workspace.vector_store.open(collection)
-    return Searcher(opened, work.workspace.encoder_of(opened.info), work.settings.retrieval)
 
 
 def _test_set(workspace: Workspace) -> tuple[dict[str, str], dict[str, dict[str, int]]]:

@@ -74,7 +74,7 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     return Plan(
         {key.path[-1]: status for key, status in found.items()},
         tuple(key.path[-1] for key in downstream(specs, stale) if key not in stale),
-        _last_seconds(instance, domain),
+        timings(instance, domain),
     )
 
 
@@ -109,10 +109,6 @@ def run_assets(
 
 def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
     """Seconds each asset's last real work took."""
-    return _last_seconds(instance, domain)
-
-
-def _last_seconds(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
     found = {}
     for recipe in RECIPES:
         event = last_materialization(instance, dg.AssetKey([domain, recipe.name]))

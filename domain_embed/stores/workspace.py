@@ -12,7 +12,7 @@ from domain_embed.contracts.records import CollectionInfo
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import DomainSettings, Environment, ModelSettings
+from domain_embed.settings import DomainSettings, Environment, ModelSettings, RetrievalSettings
 from domain_embed.stores.tables import TableStore
 from domain_embed.stores.vectors import FileVectorCache
 
@@ -71,10 +71,10 @@ class Workspace:
         """The encoder a collection was built with."""
         return self.encoder(info.model, ModelSettings(**info.model_settings))
 
-    def searcher(self, collection: str) -> Searcher:
-        """A searcher over a collection, with the encoder it was built with."""
+    def searcher(self, collection: str, settings: RetrievalSettings | None = None) -> Searcher:
+        """A searcher over a collection, with the encoder it was built with; as the domain's file says by default."""
         opened = self.vector_store.open(collection)
-        return Searcher(opened, self.encoder_of(opened.info), self.settings.retrieval)
+        return Searcher(opened, self.encoder_of(opened.info), settings or self.settings.retrieval)
 
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""

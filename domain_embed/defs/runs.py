@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
 from domain_embed.defs.assets import FORCE_TAG, REUSED, SECONDS, asset_spec, observe_source
@@ -45,7 +46,10 @@ class RunOutcome:
 
 @contextmanager
 def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance: that of DAGSTER_HOME, or one kept with the domains. Raises StoreError when unwritable."""
+    """Dagster's instance: that of DAGSTER_HOME, or one kept with the domains.
+
+    Raises StoreError when it cannot be written, also when its database or MLflow's cannot be in the middle of work.
+    """
     home = dagster_home(environment)
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -53,8 +57,11 @@ def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
             (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{home} cannot be written: {error}", "free space or fix permissions") from error
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+    except OperationalError as error:
+        raise StoreError(f"a database cannot be used ({error.orig})", f"see that {home} has free space") from error
 
 
 def dagster_home(environment: Environment) -> Path:

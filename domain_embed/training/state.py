@@ -48,6 +48,7 @@ def save_state(
         torch.save(state, draft)
         draft.replace(folder / STATE_FILE)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        draft.unlink(missing_ok=True)
         raise StoreError(f"training state in {folder} cannot be written: {error}", "free space") from error
 
 

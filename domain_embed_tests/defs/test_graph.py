@@ -1,13 +1,15 @@
 """The whole graph on a small domain, with the real base model, Dagster instance, MLflow store and Qdrant Edge."""
 
 import json
+import sqlite3
 
 import dagster as dg
 import pytest
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from sqlalchemy.exc import OperationalError
 
-from domain_embed.contracts.errors import InputError, ModelMismatchError, SettingsError, TrainingError
+from domain_embed.contracts.errors import InputError, ModelMismatchError, SettingsError, StoreError, TrainingError
 from domain_embed.contracts.records import Verdict
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import open_instance
@@ -198,6 +200,13 @@ def test_broken_corpus_fails_the_run_and_changes_nothing(whole: Whole) -> None:
     assert tables.read("documents").version == version
     assert whole.workspace.aliased(LIVE) == live
     assert whole.plan().stale == ("documents",)
+
+
+def test_a_database_that_fails_in_the_middle_is_a_store_error(finished: Whole) -> None:
+    """So a full disk shows where Dagster or MLflow write next."""
+    with pytest.raises(StoreError, match=r"a database cannot be used \(disk I/O error\)"), \
+            open_instance(finished.environment):  # fmt: skip
+        raise OperationalError("insert", {}, sqlite3.OperationalError("disk I/O error"))
 
 
 def test_champion_alone_refuses_a_failed_verdict(whole: Whole) -> None:

@@ -1,6 +1,7 @@
 """The saved state of an unfinished training: what is needed to go on as if nothing had happened."""
 
 import logging
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -48,7 +49,8 @@ def save_state(
         torch.save(state, draft)
         draft.replace(folder / STATE_FILE)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # the reason to report is the first
+            draft.unlink()
         raise StoreError(f"training state in {folder} cannot be written: {error}", "free space") from error
 
 

@@ -30,6 +30,19 @@ class Encoder(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """A second look at a few candidates: query and passage are read together, by exactly one cross-encoder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the model: equal for equal weights, tokenizer and length limit."""
+        ...
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """(n,) float32, how well each passage's text answers its query; higher is better, unbounded."""
+        ...
+
+
 class TableReader(Protocol):
     """A stored table, read in bounded batches."""
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.file import SETTINGS_FILE, read_settings
-from domain_embed.settings.sections import DomainSettings
 
 
 class Environment(BaseModel):

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from domain_embed.contracts.errors import SettingsError
-from domain_embed.settings.sections import DomainSettings, Section
+from domain_embed.settings.domain import DomainSettings
+from domain_embed.settings.section import Section
 
 SETTINGS_FILE = "domain.yaml"
 SOURCE_KINDS = ("pairs", "beir", "trec", "triples", "answers", "tickets", "annotations", "clicks")

@@ -1,0 +1,85 @@
+"""Commands that show what is known about data and models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain_embed.commands.options import AsJson, Name
+from domain_embed.console import print_export, print_import, print_json, print_quality, print_report, report_json
+from domain_embed.settings import Environment
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    name: Name,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the HTML report in a browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest evaluation: figures, comparisons with intervals, and the verdict."""
+    from domain_embed.defs.runs import open_instance, timings
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    stored = Workspace(environment, name).latest_report()
+    if as_json:
+        with open_instance(environment) as instance:
+            print_json(report_json(stored, timings(instance, name)))
+    else:
+        print_report(stored)
+    if open_it:
+        typer.launch(stored["html"])
+
+
+@app.command()
+def quality(
+    name: Name,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the HTML page with all culprits in a browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what looks wrong with passages and judgments, what it costs, and what to do about it."""
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    summary = Workspace(environment, name).quality()
+    if as_json:
+        print_json(summary)
+    else:
+        print_quality(summary)
+    if open_it:
+        typer.launch(summary["html"])
+
+
+@app.command()
+def review(
+    name: Name,
+    sheet: Annotated[
+        Path | None, typer.Argument(help="A .csv or .xlsx file; default: review.xlsx in the domain's folder.")
+    ] = None,
+    take_in: Annotated[bool, typer.Option("--import", help="Take the decisions of a filled-in sheet in.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most urgent ones to ask about.")] = 1000,
+    reviewer: Annotated[str, typer.Option(help="With --import: who decided, where the sheet does not say.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hand uncertain judgments to people as a sheet, and take their decisions in.
+
+    Asked about are labels whose passage is not certain, suspect labels and made-up queries. Decisions are kept in the
+    domain's folder; the next run goes by them.
+    """
+    from domain_embed.judgments.sheets import export_review, import_review
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    workspace, settings = Workspace(environment, name), environment.settings(name)
+    path = sheet or workspace.folder / "review.xlsx"
+    decisions = workspace.folder / settings.review.decisions
+    if take_in:
+        taken = import_review(path, decisions, reviewer)
+        print_import(taken, as_json=as_json)
+    else:
+        waiting = [workspace.tables.read(table) for table in ("undecided", "review_queue")]
+        print_export(export_review(path, waiting, workspace.tables.read("passages"), decisions, limit), as_json=as_json)

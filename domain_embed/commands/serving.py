@@ -1,0 +1,115 @@
+"""Commands on what is live: search it, list it, put it back."""
+
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.table import Table
+
+from domain_embed.commands.options import AsJson, Name
+from domain_embed.console import console, print_hits, print_json, quiet_libraries
+from domain_embed.contracts.errors import SettingsError
+from domain_embed.settings import Environment
+
+if TYPE_CHECKING:
+    from domain_embed.contracts.records import Mode
+    from domain_embed.stores.tracking import Tracking
+
+
+app = typer.Typer()
+
+
+@app.command()
+def search(
+    name: Name,
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
+    mode: Annotated[str | None, typer.Option(help="dense, sparse or hybrid; default: retrieval.mode.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="key=value on metadata; a repeated key means any of them.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="champion (what is live), challenger or base.")] = "champion",
+    as_json: AsJson = False,
+) -> None:
+    """Search the live collection, or another version of it, with the model that made it."""
+    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+
+    aliases = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
+    if version not in aliases:
+        raise SettingsError(f"--version {version!r} is not one of {', '.join(aliases)}")
+    if mode not in (None, "dense", "sparse", "hybrid"):
+        raise SettingsError(f"--mode {mode!r} is not one of dense, sparse, hybrid")
+    environment = Environment.read()
+    environment.settings(name)
+    workspace = Workspace(environment, name)
+    collection = workspace.aliased(aliases[version])
+    from domain_embed.retrieval.searcher import parse_filters
+
+    quiet_libraries()
+    searcher = workspace.searcher(collection)
+    where = parse_filters(filters or [], searcher.collection.info.metadata_types)
+    hits = searcher.search(query, k, mode=cast("Mode | None", mode), where=where or None)
+    if as_json:
+        rows = [
+            {"rank": rank, "passage_id": hit.passage_id, "score": hit.score, "title": hit.title, "text": hit.text,
+             "metadata": dict(hit.metadata)}
+            for rank, hit in enumerate(hits, start=1)
+        ]  # fmt: skip
+        print_json({"domain": name, "collection": collection, "query": query, "hits": rows})
+        return
+    print_hits(hits)
+
+
+@app.command()
+def versions(name: Name, as_json: AsJson = False) -> None:
+    """List the collections, oldest first: their model, size and age, and which one is live."""
+    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    store = Workspace(environment, name).vector_store
+    names = {"live": store.alias(LIVE), "challenger": store.alias(CHALLENGER), "base": store.alias(BASE)}
+    rows: list[dict[str, Any]] = [
+        {
+            "collection": info.name,
+            "model": info.model,
+            "fingerprint": info.fingerprint,
+            "passages": info.count,
+            "built_at": info.built_at,
+            "aliases": [alias for alias, target in names.items() if target == info.name],
+        }
+        for info in store.collections()
+    ]
+    if as_json:
+        print_json({"domain": name, "collections": rows})
+        return
+    table = Table("collection", "model", "passages", "built", "")
+    for row in rows:
+        marks = ", ".join(f"[bold green]{a}[/bold green]" if a == "live" else a for a in row["aliases"])
+        table.add_row(row["collection"], row["fingerprint"], f"{row['passages']:,}", row["built_at"], marks)
+    console.print(table)
+
+
+@app.command()
+def rollback(name: Name, as_json: AsJson = False) -> None:
+    """Put the previous live model back, at once. The model rolled back from is not promoted again by itself."""
+    from dataclasses import asdict
+
+    from domain_embed.promotion.champion import PromotionLog, roll_back
+    from domain_embed.stores.workspace import LIVE, Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    workspace = Workspace(environment, name)
+    move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
+    _tracking(environment).set_alias(name, "champion", move.fingerprint)
+    if as_json:
+        print_json(asdict(move))
+    else:
+        console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
+
+
+def _tracking(environment: Environment) -> "Tracking":
+    from domain_embed.stores.tracking import Tracking
+    from domain_embed.stores.workspace import STORE_FOLDER
+
+    return Tracking(environment.mlflow_tracking_uri, environment.home / STORE_FOLDER / "mlflow")

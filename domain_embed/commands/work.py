@@ -1,0 +1,81 @@
+"""Commands that bring a domain up to date."""
+
+from typing import Annotated
+
+import typer
+
+from domain_embed.commands.options import INTERRUPTED, AsJson, Name
+from domain_embed.console import errors, print_json, print_plan, print_run, show_log
+from domain_embed.settings import Environment
+
+app = typer.Typer()
+
+
+@app.command()
+def plan(name: Name, as_json: AsJson = False) -> None:
+    """Show what is stale now and why, and what may run again after it. Nothing is run."""
+    from domain_embed.defs.runs import make_plan, open_instance
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    with open_instance(environment) as instance:
+        found = make_plan(instance, Workspace(environment, name))
+    if as_json:
+        print_json({
+            "domain": name,
+            "stale": {asset: list(found.statuses[asset].causes) for asset in found.stale},
+            "may_run": list(found.may_run),
+            "last_seconds": dict(found.last_seconds),
+        })  # fmt: skip
+    else:
+        print_plan(name, found)
+
+
+@app.command()
+def run(
+    name: Name,
+    select: Annotated[str | None, typer.Option(help="Only these assets, separated by commas.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run them even where nothing has changed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a domain up to date: run what is stale and what really changes after it, in one Dagster run."""
+    environment = Environment.read()
+    environment.settings(name)
+    from domain_embed.definitions import build_definitions
+    from domain_embed.defs.graph import RECIPES
+    from domain_embed.defs.runs import make_plan, open_instance, run_assets
+    from domain_embed.stores.workspace import Workspace
+
+    show_log(quiet=as_json)
+    workspace = Workspace(environment, name)
+    with open_instance(environment) as instance:
+        found = make_plan(instance, workspace)
+        if select is not None:
+            names = [part.strip() for part in select.split(",") if part.strip()]
+        elif force:
+            names = [recipe.name for recipe in RECIPES]
+        else:
+            names = [*found.stale, *found.may_run]
+        outcome = None
+        if names:
+            if not as_json:
+                print_plan(name, found)
+            try:
+                outcome = run_assets(instance, workspace, build_definitions(environment, [name]), names, force=force)
+            except KeyboardInterrupt:
+                errors.print("interrupted: what was made stays, and the same command goes on from there")
+                raise typer.Exit(INTERRUPTED) from None
+    print_run(name, outcome, workspace, as_json=as_json)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Of Dagster.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Of MLflow.")] = 5000,
+    host: Annotated[str, typer.Option(help="Where both listen.")] = "127.0.0.1",
+) -> None:
+    """Start Dagster's UI with all domains, and MLflow's for the figures. Ends with Ctrl-C."""
+    from domain_embed.servers import serve_ui
+
+    serve_ui(Environment.read(), host=host, port=port, mlflow_port=mlflow_port)

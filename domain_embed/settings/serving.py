@@ -1,0 +1,28 @@
+"""Settings of the index and of the query path over it."""
+
+from pydantic import Field
+
+from domain_embed.contracts.records import Mode
+from domain_embed.settings.section import Section
+
+
+class SparseSettings(Section):
+    """BM25, stored beside the dense vectors."""
+
+    language: str = "english"
+    """Snowball stemmer and stop words: english, german, french, ... or none."""
+    k1: float = Field(1.2, ge=0)
+    """How fast repeated terms stop counting."""
+    b: float = Field(0.75, ge=0, le=1)
+    """How much long passages are discounted."""
+
+
+class RetrievalSettings(Section):
+    """The query path that serves, and that is evaluated."""
+
+    mode: Mode = "dense"
+    """dense, sparse (BM25) or hybrid (reciprocal rank fusion of both)."""
+    depth: int = Field(100, ge=10)
+    """How many passages each of the two rankings contributes to the fusion."""
+    rrf_k: int = Field(60, ge=1)
+    """The constant of reciprocal rank fusion: larger trusts top ranks less."""

@@ -1,0 +1,93 @@
+"""Ablations: what each default adds, on several real domains and seeds.
+
+One setting is changed at a time; the rest stays as `domain-embed init` writes it. Figures are nDCG@10 of tuned/dense on
+the test queries, by exact search through the store, as differences to the defaults of the same domain and seed.
+"""
+
+import argparse
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
+from benchmarks.quality import run_product
+from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.new_domain import beir_settings
+from domain_embed.settings import DomainSettings
+
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "defaults": {},
+    "no hard negatives": {"training": {"hard_negatives": 0}},
+    "four hard negatives": {"training": {"hard_negatives": 4}},
+    "no positive-aware filter": {"mining": {"max_relative_score": 1.0}},
+    "one epoch": {"training": {"epochs": 1}},
+    "four epochs": {"training": {"epochs": 4}},
+    "batch 32": {"training": {"batch_size": 32}},
+    "batch 128": {"training": {"batch_size": 128}},
+    "learning rate 2e-5": {"training": {"learning_rate": 2e-5}},
+    "learning rate 5e-5": {"training": {"learning_rate": 5e-5}},
+    "learning rate 2e-4": {"training": {"learning_rate": 2e-4}},
+    "word embeddings trained": {"training": {"freeze_embeddings": False}},
+    "three layers frozen": {"training": {"frozen_layers": 3}},
+    "256 tokens": {"training": {"max_tokens": 256}},
+}
+
+
+def main() -> None:
+    """One table row per variant, one column per domain."""
+    arguments = parse()
+    cut = Cut(arguments.train_queries, arguments.test_queries, arguments.distractors)
+    figures: dict[tuple[str, str], list[float]] = {}
+    with domains(arguments.domains, cut) as chosen:
+        for domain in chosen:
+            for seed in range(arguments.seeds):
+                for variant in dict.fromkeys(["defaults", *arguments.variants]):
+                    figure = ndcg(domain, variant, seed)
+                    figures.setdefault((variant, domain.name), []).append(figure)
+                    print(f"{domain.name} seed {seed} {variant}: {figure:.4f}", flush=True)
+    print(table(figures, [domain.name for domain in chosen]))
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--domains", nargs="+", choices=NAMES, default=("naics", "covidqa", "community"))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=tuple(VARIANTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--train-queries", type=int)
+    parser.add_argument("--test-queries", type=int)
+    parser.add_argument("--distractors", type=int)
+    return parser.parse_args()
+
+
+def ndcg(domain: Domain, variant: str, seed: int) -> float:
+    """tuned/dense of one run."""
+    report = run_product(home_of(domain), domain, settings(domain.folder, variant, seed)).report
+    return float(report["evidence"]["systems"]["tuned/dense"][HEADLINE])
+
+
+def settings(folder: Path, variant: str, seed: int) -> DomainSettings:
+    """The defaults of a BEIR folder with one thing changed."""
+    values = beir_settings(folder).model_dump()
+    for section, changes in [("training", {"seed": seed}), ("mining", {"seed": seed}), *VARIANTS[variant].items()]:
+        values[section] |= changes
+    return DomainSettings.model_validate(values)
+
+
+def table(figures: dict[tuple[str, str], list[float]], names: list[str]) -> str:
+    """Mean difference to the defaults, and its spread over seeds, as a Markdown table."""
+    lines = ["| variant | " + " | ".join(names) + " | mean |", "|---" * (len(names) + 2) + "|"]
+    for variant in dict.fromkeys(variant for variant, _ in figures):
+        cells, means = [], []
+        for name in names:
+            found, default = figures[variant, name], figures["defaults", name]
+            values = found if variant == "defaults" else [a - b for a, b in zip(found, default, strict=True)]
+            means.append(mean(values))
+            spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{means[-1]:.3f}{spread}" if variant == "defaults" else f"{means[-1]:+.3f}{spread}")
+        lines.append(f"| {variant} | " + " | ".join(cells) + f" | {mean(means):+.3f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

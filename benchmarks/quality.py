@@ -1,0 +1,134 @@
+"""Quality: our defaults against the base model, BM25, hybrid search and two scripted peers, on real domains.
+
+Every system gets the same training pairs, and is judged on the same test queries by exact search over all passages.
+Training time is that of mining and training; `--train-queries` and `--distractors` cut every domain for all alike.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
+from benchmarks.peers import dense_run, train_plain, train_strong
+from domain_embed.definitions import build_definitions
+from domain_embed.defs.runs import make_plan, open_instance, run_assets
+from domain_embed.encoding.models import resolve_model
+from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.significance import compare
+from domain_embed.new_domain import beir_settings
+from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
+from domain_embed.stores.workspace import Workspace
+
+PEERS = {"plain": train_plain, "strong": train_strong}
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One run of the product: its report, the tuned model's folder, and seconds of mining and training."""
+
+    report: dict[str, Any]
+    model: Path
+    seconds: float
+
+
+def main() -> None:
+    """One line per system and domain, then the gains over base and the comparisons with the peers."""
+    arguments = parse()
+    cut = Cut(arguments.train_queries, arguments.test_queries, arguments.distractors)
+    results = []
+    with domains(arguments.domains, cut) as chosen:
+        for domain in chosen:
+            print(f"== {domain.name}: {len(domain.passages)} passages, " + ", ".join(
+                f"{len(qrels)} {split}" for split, qrels in domain.qrels.items()), flush=True)  # fmt: skip
+            results.append(measure(domain, arguments.peers))
+            show(results[-1])
+    summarize(results)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--domains", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=tuple(PEERS))
+    parser.add_argument("--train-queries", type=int)
+    parser.add_argument("--test-queries", type=int)
+    parser.add_argument("--distractors", type=int)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def measure(domain: Domain, peers: list[str]) -> dict[str, Any]:
+    """Mean nDCG@10 and seconds of every system, and our model's paired differences to base and peers."""
+    environment = home_of(domain)
+    ours = run_product(environment, domain, beir_settings(domain.folder))
+    qrels = domain.qrels["test"]
+    base = resolve_model(DomainSettings().model.base, domain.folder)
+    runs = {"base": dense_run(domain, Path(base)), "ours": dense_run(domain, ours.model)}
+    seconds = {"ours": ours.seconds}
+    for peer in peers:
+        seconds[peer], path = PEERS[peer](domain, base, domain.folder / "peers")
+        runs[peer] = dense_run(domain, path)
+    scores = {name: score_run(run, qrels)[HEADLINE] for name, run in runs.items()}
+    return {
+        "domain": domain.name,
+        "ndcg": {name: float(score.mean()) for name, score in scores.items()}
+        | {name: ours.report["evidence"]["systems"][name][HEADLINE] for name in ("bm25", "base/hybrid")},
+        "seconds": seconds,
+        "versus": {name: versus(scores, name) for name in scores if name != "ours"},
+    }
+
+
+def versus(scores: Mapping[str, "pd.Series[float]"], other: str) -> list[float]:
+    """Our mean gain over another system, with its interval."""
+    found = compare("ours", other, HEADLINE, scores["ours"], scores[other], seed=0)
+    return [found.delta, *found.ci95]
+
+
+def run_product(environment: Environment, domain: Domain, settings: DomainSettings) -> Ours:
+    """What `domain-embed run` does with these settings: only what they make stale."""
+    folder = environment.domain_folder(domain.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS_FILE).write_text(render_yaml(settings), encoding="utf-8")
+    workspace = Workspace(environment, domain.name)
+    with open_instance(environment) as instance:
+        plan = make_plan(instance, workspace)
+        names = [*plan.stale, *plan.may_run]
+        started = time.perf_counter()
+        outcome = run_assets(instance, workspace, build_definitions(environment, [domain.name]), names)
+        print(f"   product: {time.perf_counter() - started:.0f} s in all", flush=True)
+    report = workspace.latest_report()
+    trained = sum(outcome.worked.get(asset, 0.0) for asset in ("hard_negatives", "checkpoint"))
+    return Ours(report, Path(report["evidence"]["model_path"]), trained)
+
+
+def show(result: dict[str, Any]) -> None:
+    """One domain's figures."""
+    for name, figure in result["ndcg"].items():
+        taken = f"{result['seconds'][name]:8.0f} s" if name in result["seconds"] else ""
+        print(f"   {name:12} nDCG@10 {figure:.4f} {taken}")
+    for name, (delta, low, high) in result["versus"].items():
+        print(f"   ours - {name:8} {delta:+.4f}  [{low:+.4f}, {high:+.4f}]", flush=True)
+
+
+def summarize(results: list[dict[str, Any]]) -> None:
+    """Mean gains over base, and how our training time compares."""
+    for name in ("ours", *PEERS):
+        gains = [result["ndcg"][name] - result["ndcg"]["base"] for result in results if name in result["ndcg"]]
+        if gains:
+            print(f"mean gain over base, {name:7} {sum(gains) / len(gains):+.4f} on {len(gains)} domains")
+    for name in PEERS:
+        shares = [r["seconds"]["ours"] / r["seconds"][name] for r in results if name in r["seconds"]]
+        if shares:
+            print(f"our training time as a share of {name}'s: {min(shares):.2f} to {max(shares):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from domain_embed.commands.options import AsJson, Name
 from domain_embed.console import console, print_hits, print_json, quiet_libraries
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import Mode
+from domain_embed.retrieval.filters import FORMS, parse_filters
 from domain_embed.settings import Environment
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     mode: Annotated[str | None, typer.Option(help="dense, sparse, hybrid, weighted; default: retrieval.mode.")] = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", help="key=value on metadata; a repeated key means any of them.")
-    ] = None,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help=f"On metadata, repeatable: {FORMS}.")] = None,
     version: Annotated[str, typer.Option(help="champion (what is live), challenger or base.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +41,6 @@ def search(
     environment.settings(name)
     workspace = Workspace(environment, name)
     collection = workspace.aliased(aliases[version])
-    from domain_embed.retrieval.filters import parse_filters
 
     quiet_libraries()
     searcher = workspace.searcher(collection)

@@ -7,9 +7,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Scalar: TypeAlias = str | int | float | bool
-Where: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
-"""A metadata filter: every key must equal its value, or any of its values when a sequence is given."""
+from domain_embed.contracts.filters import Scalar as Scalar
+from domain_embed.contracts.filters import Where as Where
 
 Mode: TypeAlias = Literal["dense", "sparse", "hybrid", "weighted"]
 """How a query is ranked: by vectors, by BM25, or by both, fused by rank (hybrid) or by weighted score (weighted)."""
@@ -87,7 +86,7 @@ class CollectionInfo:
     `model` is what the encoder is loaded from, with `model_settings` (prompts, length limit), and `fingerprint` the
     identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language` is
     the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
-    "float" or "bool".
+    "float", "bool" or "date" (YYYY-MM-DD).
     """
 
     name: str

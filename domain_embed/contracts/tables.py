@@ -99,10 +99,10 @@ HARD_NEGATIVES = pa.schema(
     [
         pa.field("query_id", pa.string(), nullable=False),
         pa.field("passage_id", pa.string(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),  # cosine to the query, by the model that mined
-        pa.field("positive_score", pa.float32(), nullable=False),  # of the query's lowest-scoring positive
-        pa.field("rank", pa.int32(), nullable=False),  # 1-based, in the miner's ranking
-        pa.field("miner", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),  # cosine by the miner checkpoint, else by the base
+        pa.field("positive_score", pa.float32(), nullable=False),  # likewise, of the query's lowest-scoring positive
+        pa.field("rank", pa.int32(), nullable=False),  # 1-based, the best in any miner's ranking; 0: judged, not mined
+        pa.field("miner", pa.string(), nullable=False),  # base/dense, bm25, checkpoint/…, joined by +; or judged/SOURCE
     ]
 )
 

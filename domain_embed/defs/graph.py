@@ -1,6 +1,6 @@
 """The asset graph of one domain, at one glance."""
 
-from domain_embed.defs import data, evidence, labels, model
+from domain_embed.defs import data, evidence, labels, mining, model
 from domain_embed.defs.work import AssetRecipe
 
 TABLE = frozenset({"parquet"})
@@ -24,7 +24,9 @@ RECIPES = (
         labels.quality_report, ("passages", "labels", "judgments", "splits", "base_collection"), "judgments",
         frozenset({"html", "mlflow"}), sections=("quality", "splits"),
     ),
-    AssetRecipe(model.hard_negatives, ("splits", "base_collection"), "training", TABLE, sections=("mining",)),
+    AssetRecipe(
+        mining.hard_negatives, ("splits", "judgments", "base_collection"), "training", TABLE, sections=("mining",)
+    ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
         sections=("model", "training"),

@@ -8,12 +8,10 @@ import numpy as np
 
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import Qrels, Run
-from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.defs.plots import curve_markdown
-from domain_embed.defs.work import Produced, Work, sample_table
+from domain_embed.defs.work import Produced, Work
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
-from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
 from domain_embed.training.pairs import training_pairs
@@ -26,30 +24,6 @@ RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "domain-e
 def base_collection(work: Work) -> Produced:
     """Every passage embedded by the untouched base model, with BM25 beside it; only new texts are embedded."""
     return _build(work, work.settings.model.base, BASE)
-
-
-def hard_negatives(work: Work) -> Produced:
-    """For every training query, passages the base model ranks high that are unlikely to be answers."""
-    collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
-    report = MiningReport()
-    batches = mine_hard_negatives(
-        work.workspace.tables.read("splits").read(),
-        collection,
-        work.workspace.encoder_of(collection.info),
-        work.settings.mining,
-        report,
-    )
-    table = work.workspace.tables.write("hard_negatives", batches, HARD_NEGATIVES)
-    return Produced(
-        table.version,
-        {
-            "dagster/row_count": table.count,
-            "queries without a hard negative": len(report.without_negative),
-            "left out as possible unlabeled positives": report.too_close,
-            "sample": sample_table(table.head(10)),
-        },
-        {"hard_negatives": table.count, "queries_without_hard_negative": len(report.without_negative)},
-    )
 
 
 def checkpoint(work: Work) -> Produced:

@@ -1,161 +1,218 @@
-"""Positive-aware mining: near misses of the base model that are unlikely to be unlabeled positives.
+"""Hard negatives: near misses of several rankings that are unlikely to be unlabeled positives.
 
-A candidate is dropped when it scores above a share of the positive's own score: Moreira et al. (2024),
-"NV-Retriever: Improving text embedding models with effective hard-negative mining".
+Judged negatives come first. Then each miner's best passages are candidates; one model judges how close they are to the
+query and to its known positives, and what comes too close to either is left out; a few of the rest are drawn, and a
+cross-encoder may look at those once more.
+
+Memory: one block of queries, about 60 bytes a passage, and the training queries with their positives. The vectors lie
+in a temporary file of 4 · dimensions bytes a passage. Time: one product of all queries with all passages.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from domain_embed.contracts.ports import Collection, Encoder
+from domain_embed.contracts.ports import Collection, Encoder, Reranker
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.contracts.tables import HARD_NEGATIVES, normalized_query
+from domain_embed.contracts.tables import normalized_query
+from domain_embed.mining.closeness import Closeness, hidden_positives, limit
+from domain_embed.mining.miners import BASE_MINER, Bm25Miner, DenseModel, Miner
+from domain_embed.mining.passages import PassageRows, VectorFile
+from domain_embed.mining.queries import JudgedNegative, TrainingQuery, judged_negatives, training_queries
+from domain_embed.mining.report import MiningReport
+from domain_embed.mining.rows import Row, as_batch
+from domain_embed.mining.sampling import draw
+from domain_embed.mining.veto import Veto
 from domain_embed.settings import MiningSettings
 
-BLOCK_QUERIES = 4096
-"""Scored together: bounds memory to this many scores per page of passages."""
-MINER = "base/dense"
+__all__ = ["BLOCK_QUERIES", "MiningReport", "SecondRound", "mine_hard_negatives"]
 
-
-@dataclass
-class MiningReport:
-    """What mining saw, filled while the batches are consumed."""
-
-    queries: int = 0
-    negatives: int = 0
-    without_negative: list[str] = field(default_factory=list)
-    too_close: int = 0
-    """Candidates left out because they score too close to the positive: possible unlabeled positives."""
+BLOCK_QUERIES = 2048
+"""Ranked together: bounds memory to this many scores per page of passages."""
 
 
 @dataclass(frozen=True)
-class _Query:
-    query_id: str
-    text: str
-    positives: frozenset[str]
+class SecondRound:
+    """An earlier checkpoint that mines too: its fingerprint, its encoder, and its collection of the same passages."""
+
+    fingerprint: str
+    collection: Collection
+    encoder: Encoder
 
 
 def mine_hard_negatives(
-    splits: pa.Table, collection: Collection, encoder: Encoder, settings: MiningSettings, report: MiningReport
-) -> Iterator[pa.RecordBatch]:
-    """Yields HARD_NEGATIVES batches for the training queries, ordered by query id and rank.
+    splits: pa.Table, collection: Collection, encoder: Encoder, settings: MiningSettings, report: MiningReport, *,
+    judged: pa.Table | None = None, second_round: SecondRound | None = None, veto: Reranker | None = None,
+    folder: Path | None = None,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Yields HARD_NEGATIVES batches for the training queries, ordered by query id, rank and passage id.
 
     Never yields a known positive of the query, nor a passage with the same content as one. The draw depends on the
     seed and the query id alone, so a query keeps its negatives when others come or go.
 
     Args:
-        splits: A SPLITS table; only its train rows are used.
+        splits: A SPLITS table, or those of its columns that say query, passage and split; only train rows are used.
         collection: The base model's collection.
         encoder: The base model.
-        settings: Depth, threshold, number kept and seed.
+        settings: Miners, limits, number kept and seed.
         report: Filled on the way.
+        judged: A JUDGED_NEGATIVES table.
+        second_round: The model behind the miner "checkpoint"; it then also judges closeness, since it knows more.
+        veto: Scores the chosen candidates once more.
+        folder: Where vectors are spooled.
+
+    Raises:
+        InputError: When a positive is not in the collection.
+        StoreError: When the checkpoint's collection holds other passages, or the disk is full.
     """
-    content = dict(collection.content_hashes())
-    copies = Counter(content.values())
-    queries = _training_queries(splits)
-    with progress_bar("mine hard negatives", len(queries), "queries") as progress:
+    passages = PassageRows.of(collection)
+    queries = training_queries(splits, passages)
+    known_negatives = judged_negatives(judged, passages)
+    with ExitStack() as files, progress_bar("mine hard negatives", len(queries), "queries") as progress:
+        models = _models(collection, encoder, second_round, passages, settings, folder, files)
+        miners = [Bm25Miner(collection, passages) if name == "bm25" else models[name] for name in settings.miners]
+        judge = models.get("checkpoint", models.get("dense"))
+        assert judge is not None  # _models makes the base model where no checkpoint judges
+        mining = _Mining(judge, miners, passages, known_negatives, settings, report)
+        second_look = Veto(veto, collection, passages, settings) if veto else None
         for start in range(0, len(queries), BLOCK_QUERIES):
             block = queries[start : start + BLOCK_QUERIES]
-            vectors = encoder.encode_queries([query.text for query in block])
-            depth = settings.depth + max(_passages_like_positives(query, content, copies) for query in block)
-            rankings = _nearest(collection, vectors, depth)
-            positive_scores = _lowest_positive_scores(block, vectors, collection)
-            rows = [
-                row
-                for query, near, score in zip(block, rankings, positive_scores, strict=True)
-                for row in _negatives_of(query, near, score, content, settings, report)
-            ]
-            yield pa.RecordBatch.from_pylist(rows, schema=HARD_NEGATIVES)
+            rows = mining.negatives(block)
+            kept = second_look.keep(block, rows, report) if second_look else rows
+            report.count(block, kept)
+            yield as_batch(kept, passages)
             progress.update(len(block))
 
 
-def _passages_like_positives(query: _Query, content: Mapping[str, str], copies: Mapping[str, int]) -> int:
-    """How many passages have the content of a positive: so many may stand before the candidates and are left out."""
-    return sum(copies[same] for same in {content[passage_id] for passage_id in query.positives})
+def _models(
+    collection: Collection, encoder: Encoder, second_round: SecondRound | None, passages: PassageRows,
+    settings: MiningSettings, folder: Path | None, files: ExitStack,
+) -> dict[str, DenseModel]:  # fmt: skip
+    """The dense models by miner: those that mine, and the base model where no checkpoint judges."""
+    found = {}
+    if second_round is not None:
+        vectors = files.enter_context(closing(VectorFile(second_round.collection, passages, folder)))
+        name = f"checkpoint/{second_round.fingerprint}"
+        found["checkpoint"] = DenseModel(name, second_round.encoder, passages, vectors)
+    if "dense" in settings.miners or not found:
+        vectors = files.enter_context(closing(VectorFile(collection, passages, folder)))
+        found["dense"] = DenseModel(BASE_MINER, encoder, passages, vectors)
+    return found
 
 
-def _nearest(collection: Collection, queries: NDArray[np.float32], depth: int) -> list[list[tuple[str, float]]]:
-    """The `depth` nearest passages of each query with their cosine, ties by passage id.
+@dataclass(frozen=True)
+class _Mining:
+    """All that stays the same from block to block."""
 
-    Exact, in one pass over the stored vectors for all queries: for thousands of queries at once a matrix product is
-    many times faster than as many searches, and memory is bounded by one page and the best so far.
-    """
-    ids: list[str] = []
-    best = np.empty((len(queries), 0), dtype=np.float32)
-    rows = np.empty((len(queries), 0), dtype=np.int64)
-    for page_ids, vectors in collection.dense_vectors():
-        scores = np.concatenate([best, queries @ vectors.T], axis=1)
-        page_rows = np.broadcast_to(np.arange(len(ids), len(ids) + len(page_ids)), (len(queries), len(page_ids)))
-        all_rows = np.concatenate([rows, page_rows], axis=1)
-        ids += page_ids
-        keep = np.argpartition(-scores, min(depth, scores.shape[1]) - 1, axis=1)[:, :depth]
-        best, rows = np.take_along_axis(scores, keep, axis=1), np.take_along_axis(all_rows, keep, axis=1)
-    return [
-        sorted(
-            ((ids[row], float(score)) for row, score in zip(*found, strict=True)), key=lambda near: (-near[1], near[0])
-        )
-        for found in zip(rows.tolist(), best.tolist(), strict=True)
-    ]
+    judge: DenseModel
+    miners: Sequence[Miner]
+    passages: PassageRows
+    judged: Mapping[str, list[JudgedNegative]]
+    settings: MiningSettings
+    report: MiningReport
 
+    def negatives(self, block: Sequence[TrainingQuery]) -> list[list[Row]]:
+        """The negatives of each query of a block."""
+        texts = [query.text for query in block]
+        vectors = self.judge.encoder.encode_queries(texts)
+        depth = self.settings.depth + max(self._like_positives(query) for query in block)
+        rankings = [
+            self.judge.rank_vectors(vectors, depth) if miner is self.judge else miner.rank(texts, depth)
+            for miner in self.miners
+        ]
+        view = self.judge.vectors.mapped()
+        return [
+            self._of_query(Closeness(query, vector, view), found)
+            for query, vector, found in zip(block, vectors, zip(*rankings, strict=True), strict=True)
+        ]
 
-def _training_queries(splits: pa.Table) -> list[_Query]:
-    """The training queries by id; one text under two ids has the positives of both."""
-    frame = splits.to_pandas()
-    train = frame[frame["split"] == "train"]
-    text_of = train["query"].map(normalized_query)
-    positives = train.groupby(text_of)["passage_id"].agg(frozenset)
-    distinct = train.assign(text=text_of).drop_duplicates("query_id").sort_values("query_id")
-    return [
-        _Query(query_id, query, positives[text])
-        for query_id, query, text in zip(distinct["query_id"], distinct["query"], distinct["text"], strict=True)
-    ]
+    def _like_positives(self, query: TrainingQuery) -> int:
+        """How many passages have the content of a positive: so many may stand before the candidates."""
+        _, first = np.unique(self.passages.content[query.positives], return_index=True)
+        return int(self.passages.copies[query.positives[first]].sum())
 
+    def _of_query(self, closeness: Closeness, rankings: Sequence[NDArray[np.int64]]) -> list[Row]:
+        query, report = closeness.query, self.report
+        positive_score = float(closeness.scores(query.positives).min())
+        if len(query.positives) > 1:
+            hidden, eligible = hidden_positives(closeness, rankings, self.passages, self.settings)
+            report.hidden_positives += hidden
+            report.hidden_positives_eligible += eligible
+        judged = self._judged(closeness, positive_score)
+        mined = self._mined(closeness, rankings, positive_score, {row.row for row in judged})
+        return judged + mined
 
-def _lowest_positive_scores(
-    batch: Sequence[_Query], vectors: NDArray[np.float32], collection: Collection
-) -> list[float]:
-    """Cosine of every query to the farthest of its positives: none of them may be pushed away."""
-    wanted = sorted({passage_id for query in batch for passage_id in query.positives})
-    dense = {point.passage_id: point.dense for point in collection.fetch(wanted)}
-    return [
-        min(float(vector @ dense[passage_id]) for passage_id in query.positives)
-        for query, vector in zip(batch, vectors, strict=True)
-    ]
+    def _judged(self, closeness: Closeness, positive_score: float) -> list[Row]:
+        """The most certain judged negatives, in that order."""
+        known = self.judged.get(normalized_query(closeness.query.text), [])
+        certain = [negative for negative in known if negative.confidence >= self.settings.judged_min_confidence]
+        if not known or not certain:
+            self.report.judged_unused += len(known)
+            return []
+        rows = np.array([negative.row for negative in certain])
+        usable = self._differs(closeness, rows)
+        scores = closeness.scores(rows)
+        kept = [
+            Row(closeness.query.query_id, negative.row, float(score), positive_score, 0, f"judged/{negative.source}")
+            for negative, score, use in zip(certain, scores, usable, strict=True)
+            if use
+        ][: self.settings.per_query]
+        self.report.judged_unused += len(known) - len(kept)
+        return kept
 
+    def _differs(self, closeness: Closeness, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows are neither a positive's content nor nearly so."""
+        positives, content = closeness.query.positives, self.passages.content
+        same = np.isin(content[rows], content[positives])
+        differs: NDArray[np.bool_] = ~same & (closeness.alike(rows, positives) < self.settings.near_duplicate)
+        return differs
 
-def _negatives_of(
-    query: _Query, near: Sequence[tuple[str, float]], positive_score: float, content: Mapping[str, str],
-    settings: MiningSettings, report: MiningReport,
-) -> list[dict[str, object]]:  # fmt: skip
-    same_as_positive = {content[passage_id] for passage_id in query.positives}
-    candidates = [
-        (rank, passage_id, score)
-        for rank, (passage_id, score) in enumerate(near, start=1)
-        if content[passage_id] not in same_as_positive
-    ][: settings.depth]
-    eligible = [found for found in candidates if found[2] <= settings.max_relative_score * positive_score]
-    seed = hashlib.sha256(f"{settings.seed} {query.query_id}".encode()).digest()[:8]
-    generator = np.random.default_rng(int.from_bytes(seed))
-    chosen = sorted(generator.permutation(len(eligible))[: settings.per_query])
-    report.queries += 1
-    report.too_close += len(candidates) - len(eligible)
-    report.negatives += len(chosen)
-    if not chosen:
-        report.without_negative.append(query.query_id)
-    return [
-        {
-            "query_id": query.query_id,
-            "passage_id": passage_id,
-            "score": score,
-            "positive_score": positive_score,
-            "rank": rank,
-            "miner": MINER,
-        }
-        for rank, passage_id, score in (eligible[index] for index in chosen)
-    ]
+    def _mined(
+        self, closeness: Closeness, rankings: Sequence[NDArray[np.int64]], positive_score: float, taken: set[int]
+    ) -> list[Row]:
+        rows, ranks, found_by = self._candidates(closeness.query, rankings)
+        if not len(rows):
+            return []
+        scores = closeness.scores(rows)
+        alike = closeness.alike(rows, closeness.query.positives)
+        near = alike >= self.settings.near_duplicate
+        close = ~near & (scores > limit(positive_score, self.settings))
+        eligible = np.flatnonzero(~near & ~close & ~np.isin(rows, list(taken)))
+        self.report.like_positive += int(near.sum())
+        self.report.too_close += int(close.sum())
+        wanted = self.settings.per_query - len(taken)
+        chosen = eligible[draw(scores[eligible], wanted, closeness.query.query_id, self.settings)]
+        return [
+            Row(
+                closeness.query.query_id, int(rows[at]), float(scores[at]), positive_score, int(ranks[at]),
+                self._names(int(found_by[at])), float(alike[at]),
+            )
+            for at in chosen
+        ]  # fmt: skip
+
+    def _candidates(
+        self, query: TrainingQuery, rankings: Sequence[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Rows, best ranks and finders (one bit each) of all miners' candidates, by rank, then passage id."""
+        positive_content = self.passages.content[query.positives]
+        rows, ranks, bits = [], [], []
+        for number, ranking in enumerate(rankings):
+            other = np.flatnonzero(~np.isin(self.passages.content[ranking], positive_content))[: self.settings.depth]
+            rows.append(ranking[other])
+            ranks.append(other + 1)
+            bits.append(np.full(len(other), 1 << number))
+        found, owner = np.unique(np.concatenate(rows), return_inverse=True)
+        best = np.full(len(found), np.iinfo(np.int64).max)
+        np.minimum.at(best, owner, np.concatenate(ranks))
+        finders = np.zeros(len(found), dtype=np.int64)
+        np.bitwise_or.at(finders, owner, np.concatenate(bits))
+        order = np.lexsort((self.passages.place[found], best))
+        return found[order], best[order], finders[order]
+
+    def _names(self, bits: int) -> str:
+        return "+".join(miner.name for number, miner in enumerate(self.miners) if bits >> number & 1)

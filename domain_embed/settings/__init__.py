@@ -14,7 +14,13 @@ from domain_embed.settings.judgments import (
     SplitSettings,
     SyntheticSettings,
 )
-from domain_embed.settings.model import PACKAGED_MINILM, MiningSettings, ModelSettings, TrainingSettings
+from domain_embed.settings.model import (
+    PACKAGED_MINILM,
+    MiningSettings,
+    ModelSettings,
+    RerankerSettings,
+    TrainingSettings,
+)
 from domain_embed.settings.section import Section
 from domain_embed.settings.serving import RetrievalSettings, SparseSettings
 from domain_embed.settings.sources import (
@@ -50,6 +56,7 @@ __all__ = [
     "PairsSource",
     "PromotionSettings",
     "QualitySettings",
+    "RerankerSettings",
     "RetrievalSettings",
     "ReviewSettings",
     "Section",

@@ -14,7 +14,7 @@ from domain_embed.settings.judgments import (
     SplitSettings,
     SyntheticSettings,
 )
-from domain_embed.settings.model import MiningSettings, ModelSettings, TrainingSettings
+from domain_embed.settings.model import MiningSettings, ModelSettings, RerankerSettings, TrainingSettings
 from domain_embed.settings.section import Section
 from domain_embed.settings.serving import RetrievalSettings, SparseSettings
 
@@ -37,6 +37,7 @@ class DomainSettings(Section):
     model: ModelSettings = ModelSettings()
     sparse: SparseSettings = SparseSettings()
     mining: MiningSettings = MiningSettings()
+    reranker: RerankerSettings = RerankerSettings()
     training: TrainingSettings = TrainingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

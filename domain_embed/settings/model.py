@@ -1,8 +1,8 @@
 """Settings of the model: where it starts, how it is trained, and on what."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from domain_embed.settings.section import Section
 
@@ -23,16 +23,77 @@ class ModelSettings(Section):
 
 
 class MiningSettings(Section):
-    """Hard negatives from the base model's own ranking."""
+    """Hard negatives: passages that rank high for a query and are unlikely to answer it."""
 
+    miners: tuple[Literal["dense", "bm25", "checkpoint"], ...] = Field(("dense",), min_length=1)
+    """Whose rankings give candidates: the base model's, BM25's, and, for a second round, an earlier checkpoint's."""
+    checkpoint: str | None = Field(None, min_length=1)
+    """Fingerprint of the checkpoint that mines in a second round. It is named, not "the newest": mining from whatever
+    was trained last would give other negatives, and another model, each time."""
     depth: int = Field(50, ge=1, le=1000)
-    """How many of the nearest passages are candidates."""
+    """How many of each miner's best passages are candidates."""
     max_relative_score: float = Field(0.95, gt=0, le=1)
     """A candidate scoring above this share of the positive's score is likely an unlabeled positive and left out."""
+    min_score_gap: float = Field(0.0, ge=0, le=2)
+    """A candidate must score this much below the positive, in cosine; both limits hold."""
+    near_duplicate: float = Field(0.98, gt=0, le=1)
+    """A candidate this similar to a known positive, in cosine, says the same and is left out."""
     per_query: int = Field(10, ge=1)
-    """How many of the remaining candidates are kept, drawn at random."""
+    """How many are kept for a query: judged ones first, then mined ones."""
+    sampling: Literal["random", "top", "softmax"] = "random"
+    """How mined ones are chosen: evenly, the highest scoring, or by chance that grows with the score."""
+    temperature: float = Field(0.05, gt=0)
+    """Of softmax sampling: e times the chance for this much more cosine."""
+    judged_min_confidence: float = Field(0.5, ge=0, le=1)
+    """Judged negatives, from annotations or clicks, that are less certain are not used."""
+    veto: str | None = Field(None, min_length=1)
+    """A cross-encoder that looks at each chosen candidate once more: a hub id, a folder or `package:NAME/FOLDER`."""
+    veto_gap: float = Field(0.0, ge=0)
+    """A candidate must score this much below the positive, in the cross-encoder's scores, or is vetoed."""
     seed: int = 0
     """Seed of the draw."""
+
+    @model_validator(mode="after")
+    def _miners_are_complete(self) -> Self:
+        if len(set(self.miners)) < len(self.miners):
+            raise ValueError("miners: each can be named once")
+        if ("checkpoint" in self.miners) != (self.checkpoint is not None):
+            raise ValueError("miners: `checkpoint` and the fingerprint in `checkpoint` go together")
+        return self
+
+
+class RerankerSettings(Section):
+    """A cross-encoder that reads query and passage together: a teacher, or a second stage of search."""
+
+    source: str = Field("none", min_length=1)
+    """`none`, `train` (from an encoder, on the training pairs and hard negatives), or a finished cross-encoder: a hub
+    id, a folder, or `package:NAME/FOLDER`."""
+    start: str | None = Field(None, min_length=1)
+    """The encoder that training starts from, as in `model.base` or `checkpoint:FINGERPRINT`; null takes model.base."""
+    objective: Literal["listwise", "binary"] = "listwise"
+    """Tell the positive from its negatives (softmax over them), or judge each pair alone (cross-entropy)."""
+    negatives: int = Field(4, ge=1)
+    """Hard negatives beside each positive, drawn anew each time."""
+    batch_size: int = Field(8, ge=1)
+    """Positives per step, each with its negatives."""
+    max_steps: int = Field(300, ge=1)
+    """Training stops here, or after two passes over the pairs: a step is seconds on a laptop."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Peak of a linear schedule."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps until the peak."""
+    freeze_embeddings: bool = True
+    """Leave the word embeddings as they are."""
+    max_tokens: int = Field(160, ge=16)
+    """Longest query and passage together; the rest of the longer one is cut, in training and in use."""
+    depth: int = Field(20, ge=2)
+    """How many of the base model's best passages are put in a new order, to compare with the old one."""
+    queries: int = Field(200, ge=2)
+    """For how many validation queries: a cross-encoder scores a few dozen pairs a second on a laptop."""
+    resamples: int = Field(10_000, ge=100)
+    """Of the comparison's interval."""
+    seed: int = 0
+    """Seed of batches, of the new head and of the comparison."""
 
 
 class TrainingSettings(Section):

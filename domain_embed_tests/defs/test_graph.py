@@ -48,7 +48,7 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "judgments": {"labels", "synthetic_queries", "review_decisions", "passages", "base_collection"},
         "splits": {"judgments"},
         "quality_report": {"passages", "labels", "judgments", "splits", "base_collection"},
-        "hard_negatives": {"splits", "base_collection"},
+        "hard_negatives": {"splits", "judgments", "base_collection"},
         "checkpoint": {"splits", "hard_negatives"},
         "collection": {"checkpoint", "passages"},
         "eval_report": {"splits", "base_collection", "collection"},

@@ -1,16 +1,13 @@
 """Mining on a collection whose every cosine is known: which candidates stay, in which order, and why others go."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from domain_embed.contracts.ports import Collection
-from domain_embed.contracts.records import CollectionInfo, Point, SparseVector
-from domain_embed.contracts.tables import HARD_NEGATIVES, SPLITS
+from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.indexing.build import build_collection
 from domain_embed.mining import hard_negatives
@@ -18,47 +15,26 @@ from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.settings import MiningSettings, SparseSettings
 from domain_embed.stores.qdrant import QdrantStore
 from domain_embed_tests.encoding.fakes import FakeEncoder, MemoryCache, MemoryTable
+from domain_embed_tests.mining.scenario import collection_of, splits
 from domain_embed_tests.scenario import QUERIES, passages_table
 
 COSINES = {"positive": 0.9, "twin": 0.9, "near": 0.88, "mid": 0.8, "half": 0.5, "low": 0.1, "far": -0.5}
 """To the query "ask", whose vector is the first axis. `twin` has the content of `positive`."""
 CONTENT = {"twin": "hash of positive"}
 ENCODER = FakeEncoder(dimensions=2, vectors={"ask": (1, 0), "ask too": (1, 0), "turned": (-1, 0)})
-EVERYTHING = MiningSettings(depth=50, max_relative_score=0.95, per_query=50)
 
 
-def collection_of(cosines: Mapping[str, float], content: Mapping[str, str] = CONTENT) -> Collection:
-    nothing = SparseVector(np.empty(0, np.uint32), np.empty(0, np.float32))
-    points = [
-        Point(
-            key, key, "", key, {}, content.get(key, f"hash of {key}"),
-            np.array([cosine, math.sqrt(1 - cosine**2)], np.float32), nothing,
-        )
-        for key, cosine in cosines.items()
-    ]  # fmt: skip
-    store = QdrantStore.in_memory()
-    store.build(CollectionInfo("c", "f" * 16, "base", 2, "v1", len(points), "english", {}, "2026"), [points])
-    return store.open("c")
+def settings_of(**values: Any) -> MiningSettings:
+    """Only equal content counts as a positive's double, unless a test says otherwise."""
+    return MiningSettings(**{"near_duplicate": 1.0, **values})
+
+
+EVERYTHING = settings_of(depth=50, max_relative_score=0.95, per_query=50)
 
 
 @pytest.fixture(scope="module")
 def collection() -> Collection:
-    return collection_of(COSINES)
-
-
-def splits(*rows: tuple[str, str, Sequence[str]] | tuple[str, str, Sequence[str], str]) -> pa.Table:
-    """(query id, text, positives) or with a split other than train."""
-    return pa.Table.from_pylist(
-        [
-            {
-                "query_id": row[0], "query": row[1], "passage_id": passage_id, "grade": 1, "source": "s",
-                "confidence": 1.0, "created_at": None, "split": row[3] if len(row) == 4 else "train",
-            }
-            for row in rows
-            for passage_id in row[2]
-        ],
-        schema=SPLITS,
-    )  # fmt: skip
+    return collection_of(COSINES, CONTENT)
 
 
 def mine(
@@ -83,12 +59,12 @@ def test_negatives_stand_in_rank_order_with_their_scores(collection: Collection)
     assert [row["score"] for row in rows] == pytest.approx([0.8, 0.5, 0.1, -0.5])
     assert [row["positive_score"] for row in rows] == pytest.approx([0.9] * 4)
     assert {(row["query_id"], row["miner"]) for row in rows} == {("a", "base/dense")}
-    assert report == MiningReport(queries=1, negatives=4, without_negative=[], too_close=1)
+    assert (report.queries, report.negatives, report.without_negative, report.too_close) == (1, 4, [], 1)
 
 
 def test_known_positives_and_copies_of_them_are_never_negatives(collection: Collection) -> None:
     for positives in (["positive"], ["twin"], ["positive", "mid"], ["twin", "mid", "low", "far"]):
-        rows, _ = mine(splits(("a", "ask", positives)), collection, MiningSettings(max_relative_score=1, per_query=50))
+        rows, _ = mine(splits(("a", "ask", positives)), collection, settings_of(max_relative_score=1, per_query=50))
         assert not {"positive", "twin", *positives} & set(mined(rows))
 
 
@@ -105,7 +81,7 @@ def test_the_threshold_is_a_share_of_the_lowest_positive(collection: Collection)
      (0.97, ["mid", "half", "low", "far"]), (0.6, ["half", "low", "far"]), (0.1, ["far"])],
 )  # fmt: skip
 def test_the_threshold_is_respected(collection: Collection, share: float, expected: list[str]) -> None:
-    rows, report = mine(ONE, collection, MiningSettings(max_relative_score=share, per_query=50))
+    rows, report = mine(ONE, collection, settings_of(max_relative_score=share, per_query=50))
     assert mined(rows) == expected
     assert report.too_close == 5 - len(expected)
 
@@ -114,20 +90,20 @@ def test_the_threshold_is_respected(collection: Collection, share: float, expect
     ("depth", "expected"), [(1, []), (2, ["mid"]), (3, ["mid", "half"]), (5, ["mid", "half", "low", "far"])]
 )
 def test_the_depth_counts_candidates_not_positives(collection: Collection, depth: int, expected: list[str]) -> None:
-    rows, _ = mine(ONE, collection, MiningSettings(depth=depth, per_query=50))
+    rows, _ = mine(ONE, collection, settings_of(depth=depth, per_query=50))
     assert mined(rows) == expected
 
 
 def test_many_copies_of_a_positive_take_no_candidates_place() -> None:
     copies = {f"copy {n}": 0.9 for n in range(20)}
     collection = collection_of({**COSINES, **copies}, dict.fromkeys(["twin", *copies], "hash of positive"))
-    rows, _ = mine(ONE, collection, MiningSettings(depth=3, per_query=50))
+    rows, _ = mine(ONE, collection, settings_of(depth=3, per_query=50))
     assert mined(rows) == ["mid", "half"]
 
 
 @pytest.mark.parametrize("per_query", [1, 2, 3])
 def test_so_many_are_drawn_in_rank_order(collection: Collection, per_query: int) -> None:
-    drawn = [mine(ONE, collection, MiningSettings(per_query=per_query, seed=seed))[0] for seed in range(30)]
+    drawn = [mine(ONE, collection, settings_of(per_query=per_query, seed=seed))[0] for seed in range(30)]
     for rows in drawn:
         assert len(rows) == per_query
         assert [row["rank"] for row in rows] == sorted({row["rank"] for row in rows})
@@ -136,7 +112,7 @@ def test_so_many_are_drawn_in_rank_order(collection: Collection, per_query: int)
 
 
 def test_mining_again_draws_the_same(collection: Collection) -> None:
-    settings = MiningSettings(per_query=2, seed=5)
+    settings = settings_of(per_query=2, seed=5)
     assert mine(ONE, collection, settings) == mine(ONE, collection, settings)
 
 
@@ -144,7 +120,7 @@ def test_mining_again_draws_the_same(collection: Collection) -> None:
 def test_a_query_keeps_its_negatives_when_others_come_or_go(
     collection: Collection, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = MiningSettings(depth=2, per_query=1)
+    settings = settings_of(depth=2, per_query=1)
     alone, _ = mine(splits(("b", "ask", ["positive"])), collection, settings)
     monkeypatch.setattr(hard_negatives, "BLOCK_QUERIES", block)
     others = ("a", "turned", ["low"]), ("b", "ask", ["positive"]), ("c", "ask too", ["near", "mid", "half", "low"])
@@ -156,7 +132,7 @@ def test_a_query_keeps_its_negatives_when_others_come_or_go(
 
 def test_queries_draw_for_themselves(collection: Collection) -> None:
     many = splits(*((f"q{n:02}", "ask", ["positive"]) for n in range(40)))
-    rows, report = mine(many, collection, MiningSettings(per_query=1))
+    rows, report = mine(many, collection, settings_of(per_query=1))
     assert {row["passage_id"] for row in rows} == {"mid", "half", "low", "far"}
     assert report.negatives == 40
 
@@ -172,7 +148,7 @@ def test_a_query_without_negative_is_reported(collection: Collection) -> None:
     rows, report = mine(splits(("a", "ask", ["far"]), ("b", "ask too", ["positive"])), collection)
     assert mined(rows, "a") == []
     assert mined(rows, "b") == ["mid", "half", "low", "far"]
-    assert report == MiningReport(queries=2, negatives=4, without_negative=["a"], too_close=7)
+    assert (report.queries, report.negatives, report.without_negative, report.too_close) == (2, 4, ["a"], 7)
 
 
 def test_when_no_query_has_a_negative_the_table_is_empty(collection: Collection) -> None:

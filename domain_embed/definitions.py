@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError
 from domain_embed.defs.assets import Stores, build_asset
+from domain_embed.defs.automation import build_automation
 from domain_embed.defs.broken import broken_domains
 from domain_embed.defs.checks import build_checks
 from domain_embed.defs.data import domain_group, source_specs
@@ -23,10 +24,8 @@ def build_definitions(
     Of all domains, one whose settings cannot be used shows as an error and hides no other. Domains asked for by name
     raise SettingsError instead.
     """
-    if domains is not None:
-        usable, errors = {name: environment.settings(name) for name in domains}, {}
-    else:
-        usable, errors = _usable_domains(environment)
+    names = environment.domains() if domains is None else domains
+    built, errors = _build_domains(environment, names, strict=domains is not None)
     return dg.Definitions.merge(
         dg.Definitions(
             resources={"stores": Stores.of(environment), **(resource_overrides or {})},
@@ -34,32 +33,36 @@ def build_definitions(
             executor=dg.in_process_executor,
         ),
         broken_domains(errors),
-        *(_domain(name, settings) for name, settings in usable.items()),
+        *built,
     )
+
+
+def _build_domains(
+    environment: Environment, names: Sequence[str], *, strict: bool
+) -> tuple[list[dg.Definitions], dict[str, str]]:
+    """The domains that can be loaded together, and what is wrong with each of the others."""
+    built, errors, taken = [], {}, dict[str, str]()
+    for name in names:
+        first = taken.setdefault(domain_group(name, ""), name)
+        try:
+            if first != name:
+                raise SettingsError(f"{name!r} and {first!r} are one name to Dagster", "rename a folder")
+            built.append(_domain(name, environment.settings(name)))
+        except (DomainEmbedError, OSError, dg.DagsterError) as error:
+            if strict:
+                raise
+            errors[name] = str(error)
+    return built, errors
 
 
 def _domain(name: str, settings: DomainSettings) -> dg.Definitions:
-    return dg.Definitions(
-        assets=[*source_specs(name), *(build_asset(name, settings, recipe) for recipe in RECIPES)],
-        asset_checks=build_checks(name, settings),
+    return dg.Definitions.merge(
+        dg.Definitions(
+            assets=[*source_specs(name, settings), *(build_asset(name, settings, recipe) for recipe in RECIPES)],
+            asset_checks=build_checks(name, settings),
+        ),
+        build_automation(name, settings),
     )
-
-
-def _usable_domains(environment: Environment) -> tuple[dict[str, DomainSettings], dict[str, str]]:
-    """Settings of the domains that can be loaded together, and what is wrong with each of the others."""
-    usable: dict[str, DomainSettings] = {}
-    errors: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    for name in environment.domains():
-        first = taken.setdefault(domain_group(name, ""), name)
-        if first != name:
-            errors[name] = f"{name!r} and {first!r} are one name to Dagster: rename a folder"
-            continue
-        try:
-            usable[name] = environment.settings(name)
-        except (SettingsError, OSError) as error:
-            errors[name] = str(error)
-    return usable, errors
 
 
 @dg.definitions

@@ -15,6 +15,7 @@ from domain_embed.settings.judgments import (
     SyntheticSettings,
 )
 from domain_embed.settings.model import PACKAGED_MINILM, MiningSettings, ModelSettings, TrainingSettings
+from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
 from domain_embed.settings.serving import RetrievalSettings, SparseSettings
 from domain_embed.settings.sources import (
@@ -35,6 +36,7 @@ __all__ = [
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswersSource",
+    "AutomationSettings",
     "BeirSource",
     "ChunkingSettings",
     "ClicksSource",
@@ -47,6 +49,7 @@ __all__ = [
     "MetadataType",
     "MiningSettings",
     "ModelSettings",
+    "MonitoringSettings",
     "PairsSource",
     "PromotionSettings",
     "QualitySettings",

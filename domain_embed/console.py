@@ -20,6 +20,7 @@ from domain_embed.judgments.quality.checks import CHECKS
 from domain_embed.settings import DomainSettings
 
 if TYPE_CHECKING:
+    from domain_embed.defs.overview import DomainStatus
     from domain_embed.defs.runs import Plan, RunOutcome
     from domain_embed.judgments.sheets import ExportReport, ImportReport
     from domain_embed.stores.workspace import Workspace
@@ -126,6 +127,28 @@ def print_plan(name: str, found: "Plan") -> None:
         elif asset in found.may_run:
             table.add_row(asset, "may run", "only if what it reads really changes", took, style="dim")
     console.print(table)
+
+
+def print_statuses(found: "Sequence[DomainStatus]") -> None:
+    """One line a domain; errors below the table, where they have room."""
+    table = Table("domain", "live model", "stale", "last verdict", "")
+    for one in found:
+        stale = f"[yellow]{', '.join(one.stale)}[/yellow]" if one.stale else "nothing"
+        promote = {True: "promote", False: "do not promote", None: "none yet"}[one.promote]
+        verdict = promote + _days_ago(one.verdict_age_days)
+        live = f"{one.live_model or 'none yet'}{_days_ago(one.live_age_days)}"
+        cells = ("", "", "") if one.error else (live, stale, verdict)
+        mark = "[bold red]error[/bold red]" if one.error else f"{one.running} running" if one.running else ""
+        table.add_row(escape(one.domain), *cells, mark)
+    console.print(table if found else "no domain yet: make one with `domain-embed init NAME`")
+    for one in found:
+        if one.error:
+            errors.print(f"[bold red]{escape(one.domain)}[/bold red]: ", end="")
+            errors.print(one.error, markup=False, highlight=False, soft_wrap=True)
+
+
+def _days_ago(days: float | None) -> str:
+    return "" if days is None else ", today" if days < 1 else f", {days:.0f} days ago"
 
 
 def print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *, as_json: bool) -> None:

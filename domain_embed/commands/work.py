@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from domain_embed.commands.options import INTERRUPTED, AsJson, Name
-from domain_embed.console import errors, print_json, print_plan, print_run, show_log
+from domain_embed.console import errors, print_json, print_plan, print_run, print_statuses, show_log
+from domain_embed.contracts.errors import SettingsError
 from domain_embed.settings import Environment
 
 app = typer.Typer()
@@ -30,6 +31,31 @@ def plan(name: Name, as_json: AsJson = False) -> None:
         })  # fmt: skip
     else:
         print_plan(name, found)
+
+
+@app.command()
+def status(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these domains.", metavar="[NAME]...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all domains: what is live, what is stale, the last verdict and its age. Nothing is run.
+
+    A domain whose settings cannot be used is named with its error beside the others, and the exit code is then 2.
+    """
+    from dataclasses import asdict
+
+    from domain_embed.defs.overview import domain_statuses
+    from domain_embed.defs.runs import open_instance
+
+    environment = Environment.read()
+    with open_instance(environment) as instance:
+        found = domain_statuses(instance, environment, names)
+    if as_json:
+        print_json({"home": str(environment.home), "domains": [asdict(one) for one in found]})
+    else:
+        print_statuses(found)
+    if any(one.error for one in found):
+        raise typer.Exit(SettingsError.exit_code)
 
 
 @app.command()

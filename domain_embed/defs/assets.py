@@ -4,16 +4,21 @@ import ctypes
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from domain_embed.contracts.errors import DomainEmbedError
-from domain_embed.defs.data import SOURCES, domain_group
+from domain_embed.defs.data import SOURCES, domain_group, source_version
+from domain_embed.defs.launch import launch_schema, launched_settings
+from domain_embed.defs.policies import FORCE_TAG, REASON_TAG, automation_condition, freshness_policy, pool_of
+from domain_embed.defs.processes import mark_run
 from domain_embed.defs.staleness import (
+    CODE_VERSION_TAG,
     DATA_VERSION_TAG,
+    INPUT_VERSION_TAG,
     asset_status,
     current_version,
     input_tag,
@@ -27,8 +32,7 @@ from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
 logger = logging.getLogger("domain_embed.run")
 
-FORCE_TAG = "domain_embed/force"
-REUSED, SECONDS = "reused", "seconds"
+REUSED, SECONDS, WHY = "reused", "seconds", "made because"
 
 
 class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -61,13 +65,18 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg.AssetsDefinition:
-    """One asset of one domain."""
-    spec = asset_spec(domain, settings, recipe)
+    """One asset of one domain. Its run config, if it has any, is filled with the settings of domain.yaml."""
 
-    @dg.multi_asset(name=f"{domain_group(domain, recipe.name)}", specs=[spec])
+    @dg.multi_asset(
+        name=domain_group(domain, recipe.name), specs=[asset_spec(domain, settings, recipe)],
+        pool=pool_of(recipe.name), config_schema=launch_schema(recipe.name, settings),
+    )  # fmt: skip
     def materialize(context: dg.AssetExecutionContext, stores: Stores) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        mark_run(context.instance, context.run, domain)
         workspace = stores.workspace(domain)
         forced = context.run.tags.get(FORCE_TAG) == "1"
+        launched = launched_settings(recipe.name, settings, context.op_execution_context.op_config)
+        spec = asset_spec(domain, launched, recipe)
         with _alone(workspace, recipe.name):
             inputs = _input_versions(context.instance, workspace, settings, spec)
             latest = last_materialization(context.instance, spec.key)
@@ -75,8 +84,9 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
             if latest is not None and status.state == "fresh" and not forced:
                 logger.info("%s: reused, nothing it reads has changed", recipe.name)
                 return _again(latest)
-            logger.info("%s: made now (%s)", recipe.name, "; ".join(status.causes) or "forced")
-            return _run(context.run_id, stores, workspace, settings, recipe, inputs, forced)
+            why = "; ".join(status.causes) or "forced"
+            logger.info("%s: made now (%s)", recipe.name, why)
+            return _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
 
     return materialize
 
@@ -91,17 +101,20 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
         kinds=set(recipe.kinds),
         owners=[settings.owner] if settings.owner else [],
         code_version=recipe.code_version(settings),
+        automation_condition=automation_condition(recipe.name, settings),
+        freshness_policy=freshness_policy(recipe.name, settings),
     )
 
 
 def _run(
-    run_id: str, stores: Stores, workspace: Workspace, settings: DomainSettings, recipe: AssetRecipe,
-    inputs: dict[dg.AssetKey, str | None], forced: bool,
+    run: dg.DagsterRun, stores: Stores, workspace: Workspace, settings: DomainSettings, recipe: AssetRecipe,
+    inputs: dict[dg.AssetKey, str | None], forced: bool, why: str,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # fmt: skip
-    """Does the work, with a nested MLflow run, and records the versions of what was read."""
+    """Does the work, with a nested MLflow run, and records the versions of what was read and of the settings used."""
     tracking, started = stores.tracking(), time.monotonic()
+    reason = run.tags.get(REASON_TAG)
     try:
-        with tracking.asset_run(workspace.domain, run_id, recipe.name) as tracker:
+        with tracking.asset_run(workspace.domain, run.run_id, recipe.name, reason=reason) as tracker:
             produced = recipe.body(Work(workspace, settings, tracker, tracking, forced))
             seconds = time.monotonic() - started
             tracker.log_metrics({**produced.metrics, SECONDS: seconds})
@@ -111,8 +124,11 @@ def _run(
         _return_memory()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(produced.version),
-        metadata=_metadata(produced, seconds, tracker.url),
-        tags={input_tag(key): version for key, version in inputs.items() if version is not None},
+        metadata={**_metadata(produced, seconds, tracker.url), WHY: why},
+        tags={
+            CODE_VERSION_TAG: recipe.code_version(settings),
+            **{input_tag(key): version for key, version in inputs.items() if version is not None},
+        },
     )
 
 
@@ -134,10 +150,14 @@ def _metadata(produced: Produced, seconds: float, url: str) -> dict[str, dg.Meta
 
 
 def _again(latest: dg.AssetMaterialization) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The last result once more, with everything that was known about it."""
+    """The last result once more, with everything that was known about it, also which versions it was made of.
+
+    Dagster would record those it saw when the step began, before the sources were looked at, and call it stale.
+    """
     tags = dict(latest.tags or {})
+    kept = {tag: value for tag, value in tags.items() if tag == CODE_VERSION_TAG or tag.startswith(INPUT_VERSION_TAG)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(tags[DATA_VERSION_TAG]), metadata={**latest.metadata, REUSED: True}
+        data_version=dg.DataVersion(tags[DATA_VERSION_TAG]), metadata={**latest.metadata, REUSED: True}, tags=kept
     )
 
 
@@ -158,19 +178,33 @@ def observe_source(
     instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, key: dg.AssetKey
 ) -> None:
     """Records the version a source's files have now."""
-    observe(instance, key, SOURCES[key.path[-1]](workspace, settings))
+    observe(instance, key, source_version(key.path[-1], workspace, settings))
 
 
 @contextmanager
 def _alone(workspace: Workspace, asset: str) -> Iterator[None]:
-    """Two runs never make the same artifact at once: the second waits, and then mostly finds it made."""
-    folder = workspace.root / "locks"
+    """Two runs never make the same artifact at once: the second waits, and then mostly finds it made.
+
+    Nor do two trainings of any domains run at once, also where no daemon keeps the pool's limit.
+    """
+    folders = {asset: workspace.root / "locks"}
+    pool = pool_of(asset)
+    if pool is not None:
+        folders[pool] = workspace.environment.home / STORE_FOLDER / "locks"
+    with ExitStack() as held:
+        for name, folder in folders.items():
+            held.enter_context(_lock(folder, name, asset))
+        yield
+
+
+@contextmanager
+def _lock(folder: Path, name: str, asset: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{asset}.lock")
+    lock = FileLock(folder / f"{name}.lock")
     try:
         lock.acquire(timeout=0.1)
     except Timeout:
-        logger.info("%s: another run is making it; waiting", asset)
+        logger.info("%s: another run is at it (%s); waiting", asset, name)
         lock.acquire()
     try:
         yield

@@ -1,34 +1,46 @@
 """Asset bodies from corpus files to passages, and the sources of a domain."""
 
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
 import dagster as dg
 
 from domain_embed.contracts.tables import DOCUMENTS, PASSAGES
 from domain_embed.corpus.chunking import ChunkReport, chunk_documents
 from domain_embed.corpus.documents import ReadReport, read_documents
 from domain_embed.corpus.sources import files_version, find_files
+from domain_embed.defs.policies import freshness_policy
 from domain_embed.defs.work import Produced, Work, record_table, sample_table
 from domain_embed.judgments.sources import source_paths
+from domain_embed.monitoring.query_log import finished_days
 from domain_embed.settings import DomainSettings
 from domain_embed.stores.workspace import Workspace
 
 BATCH_ROWS = 4096
 
 
-def corpus_files_version(workspace: Workspace, settings: DomainSettings) -> str:
-    """Content hash of the corpus files."""
-    return files_version(find_files(workspace.folder, settings.corpus.paths), workspace.folder)
+def corpus_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
+    """The documents' files."""
+    return find_files(workspace.folder, settings.corpus.paths)
 
 
-def label_files_version(workspace: Workspace, settings: DomainSettings) -> str:
-    """Content hash of the judgment files."""
+def label_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
+    """The judgments' files."""
     paths = [path for source in settings.judgments.sources for path in source_paths(source)]
-    return files_version(find_files(workspace.folder, paths), workspace.folder)
+    return find_files(workspace.folder, paths)
 
 
-def review_decisions_version(workspace: Workspace, settings: DomainSettings) -> str:
-    """Content hash of what people have decided; "none" before the first decision."""
+def review_decisions(workspace: Workspace, settings: DomainSettings) -> list[Path]:
+    """What people have decided; no file before the first decision."""
     path = workspace.folder / settings.review.decisions
-    return files_version([path], workspace.folder) if path.exists() else "none"
+    return [path] if path.exists() else []
+
+
+def query_log(workspace: Workspace, settings: DomainSettings) -> list[Path]:
+    """The log of what was asked and answered, up to yesterday: a day that is still going on is not yet looked at."""
+    folder = settings.monitoring.query_log
+    return finished_days(workspace.folder / folder, datetime.now(UTC).date()) if folder is not None else []
 
 
 def documents(work: Work) -> Produced:
@@ -74,24 +86,41 @@ def passages(work: Work) -> Produced:
     )
 
 
-SOURCES = {
-    "corpus_files": corpus_files_version,
-    "label_files": label_files_version,
-    "review_decisions": review_decisions_version,
-}
+SOURCES = {source.__name__: source for source in (corpus_files, label_files, review_decisions, query_log)}
+
+
+def source_version(name: str, workspace: Workspace, settings: DomainSettings) -> str:
+    """Hash of a source's files by name and content; "none" while there is no file."""
+    files = SOURCES[name](workspace, settings)
+    return files_version(files, workspace.folder) if files else "none"
+
+
+def source_signature(name: str, workspace: Workspace, settings: DomainSettings) -> str:
+    """Changes whenever `source_version` does, and is had without reading a file: by name, size and time of writing."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES[name](workspace, settings)):
+        found = path.stat()
+        digest.update(f"{path}\x00{found.st_size}\x00{found.st_mtime_ns}\x00{found.st_ino}\n".encode())
+    return digest.hexdigest()[:16]
+
+
 SOURCE_DESCRIPTIONS = {
     "corpus_files": "The documents' files, observed by content: touching or copying them changes nothing.",
     "label_files": "The judgments' files, observed by content.",
     "review_decisions": "What people decided about uncertain judgments, observed by content.",
+    "query_log": "What was asked and answered, day by day up to yesterday, observed by content.",
 }
 
 
-def source_specs(domain: str) -> list[dg.AssetSpec]:
+def source_specs(domain: str, settings: DomainSettings) -> list[dg.AssetSpec]:
     """The external sources of a domain."""
     return [
-        dg.AssetSpec([domain, name], description=SOURCE_DESCRIPTIONS[name], group_name=domain_group(domain, "sources"))
+        dg.AssetSpec(
+            [domain, name], description=SOURCE_DESCRIPTIONS[name], group_name=domain_group(domain, "sources"),
+            freshness_policy=freshness_policy(name, settings),
+        )
         for name in SOURCES
-    ]
+    ]  # fmt: skip
 
 
 def domain_group(domain: str, group: str) -> str:

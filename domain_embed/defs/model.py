@@ -9,6 +9,7 @@ import numpy as np
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.defs.plots import curve_markdown
+from domain_embed.defs.served import keep_reference
 from domain_embed.defs.work import Produced, Work
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
@@ -56,6 +57,7 @@ def checkpoint(work: Work) -> Produced:
     if trained.pool_vectors is not None:  # a part of the collection that need not be embedded again
         vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
         work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
+    keep_reference(work.workspace, trained.fingerprint)
     write_atomically(work.workspace.checkpoints / "challenger.json", json.dumps({"fingerprint": trained.fingerprint}))
     tags = {"fingerprint": trained.fingerprint, "domain": work.workspace.domain}
     name = registered_name(work.workspace.domain)

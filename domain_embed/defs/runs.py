@@ -10,15 +10,30 @@ import dagster as dg
 from sqlalchemy.exc import OperationalError
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
-from domain_embed.defs.assets import FORCE_TAG, REUSED, SECONDS, asset_spec, observe_source
+from domain_embed.defs.assets import REUSED, SECONDS, asset_spec, observe_source
 from domain_embed.defs.data import SOURCES
 from domain_embed.defs.graph import RECIPES
+from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
+from domain_embed.defs.processes import close_abandoned
 from domain_embed.defs.staleness import Status, downstream, last_materialization, statuses
 from domain_embed.settings import Environment
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+OLD_DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+concurrency:
+  pools:  # a run that trains waits in the queue while another one does
+    granularity: run
+    default_limit: 1
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
+freshness:
+  enabled: true
+"""
 
 
 @dataclass(frozen=True)
@@ -53,12 +68,14 @@ def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
     home = dagster_home(environment)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+        settings = home / "dagster.yaml"
+        if not settings.exists() or settings.read_text(encoding="utf-8") == OLD_DAGSTER_YAML:
+            settings.write_text(DAGSTER_YAML, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{home} cannot be written: {error}", "free space or fix permissions") from error
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
+            close_abandoned(instance)
             yield instance
     except OperationalError as error:
         raise StoreError(f"a database cannot be used ({error.orig})", f"see that {home} has free space") from error
@@ -87,7 +104,7 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
 
 def run_assets(
     instance: dg.DagsterInstance, workspace: Workspace, definitions: dg.Definitions, names: Sequence[str], *,
-    force: bool = False,
+    force: bool = False, reason: str = "asked for on the command line",
 ) -> RunOutcome:  # fmt: skip
     """Runs these assets in one Dagster run in this process; those whose inputs turn out unchanged are reused.
 
@@ -102,7 +119,7 @@ def run_assets(
         result = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey([workspace.domain, name]) for name in names],
-            tags={FORCE_TAG: "1", "domain": workspace.domain} if force else {"domain": workspace.domain},
+            tags={DOMAIN_TAG: workspace.domain, REASON_TAG: reason, **({FORCE_TAG: "1"} if force else {})},
             run_config=QUIET,
         )
     except dg.DagsterExecutionInterruptedError as interruption:

@@ -43,13 +43,18 @@ def current_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | Non
 
 
 def observe(instance: dg.DagsterInstance, key: dg.AssetKey, version: str) -> None:
-    """Records a source's version, if it is news.
+    """Records a source's version, if it is news."""
+    if current_version(instance, key) != version:
+        instance.report_runless_asset_event(source_event(key, version))
+
+
+def source_event(key: dg.AssetKey, version: str) -> dg.AssetMaterialization:
+    """That a source has this version now.
 
     As a materialization: Dagster's own staleness takes no notice of an observation of an asset that has no observation
     function, and its UI would call what reads the source stale.
     """
-    if current_version(instance, key) != version:
-        instance.report_runless_asset_event(dg.AssetMaterialization(key, tags={DATA_VERSION_TAG: version}))
+    return dg.AssetMaterialization(key, tags={DATA_VERSION_TAG: version})
 
 
 def statuses(

@@ -21,6 +21,7 @@ from domain_embed.settings.model import (
     RerankerSettings,
     TrainingSettings,
 )
+from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
 from domain_embed.settings.serving import RetrievalSettings, SparseSettings
 from domain_embed.settings.sources import (
@@ -41,6 +42,7 @@ __all__ = [
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswersSource",
+    "AutomationSettings",
     "BeirSource",
     "ChunkingSettings",
     "ClicksSource",
@@ -53,6 +55,7 @@ __all__ = [
     "MetadataType",
     "MiningSettings",
     "ModelSettings",
+    "MonitoringSettings",
     "PairsSource",
     "PromotionSettings",
     "QualitySettings",

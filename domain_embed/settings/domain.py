@@ -15,6 +15,7 @@ from domain_embed.settings.judgments import (
     SyntheticSettings,
 )
 from domain_embed.settings.model import MiningSettings, ModelSettings, RerankerSettings, TrainingSettings
+from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
 from domain_embed.settings.serving import RetrievalSettings, SparseSettings
 
@@ -42,6 +43,8 @@ class DomainSettings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
+    automation: AutomationSettings = AutomationSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     @model_validator(mode="after")
     def _shares_leave_training_data(self) -> Self:

@@ -85,11 +85,13 @@ class Tracking:
         self.ui = uri if uri and uri.startswith("http") else DEFAULT_UI
 
     @contextmanager
-    def asset_run(self, domain: str, dagster_run: str, asset: str) -> Iterator[AssetTracker]:
-        """A nested run for one asset; it ends FAILED when the body raises."""
+    def asset_run(
+        self, domain: str, dagster_run: str, asset: str, *, reason: str | None = None
+    ) -> Iterator[AssetTracker]:
+        """A nested run for one asset; it ends FAILED when the body raises. `reason` is why the Dagster run was made."""
         client = self.client()
         experiment = self._experiment(client, domain)
-        parent = self._parent(client, experiment, dagster_run)
+        parent = self._parent(client, experiment, dagster_run, reason)
         tags = {"mlflow.parentRunId": parent, "asset": asset}
         run = client.create_run(experiment, run_name=asset, tags=tags)
         tracker = AssetTracker(client, run.info.run_id, experiment, self.ui)
@@ -132,11 +134,12 @@ class Tracking:
         location = (self._folder / "artifacts" / domain).as_uri() if self.uri.startswith("sqlite") else None
         return str(client.create_experiment(name, artifact_location=location))
 
-    def _parent(self, client: "MlflowClient", experiment: str, dagster_run: str) -> str:
+    def _parent(self, client: "MlflowClient", experiment: str, dagster_run: str, reason: str | None) -> str:
         found = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{dagster_run}'", max_results=1)
         if found:
             return str(found[0].info.run_id)
-        run = client.create_run(experiment, run_name=f"run {dagster_run[:8]}", tags={PARENT_TAG: dagster_run})
+        tags = {PARENT_TAG: dagster_run, **({"mlflow.note.content": reason} if reason else {})}
+        run = client.create_run(experiment, run_name=f"run {dagster_run[:8]}", tags=tags)
         return str(run.info.run_id)
 
 

@@ -106,6 +106,29 @@ class Workspace:
             raise NotReadyError(f"domain {self.domain!r} has no {alias} collection yet", "`domain-embed run` makes it")
         return name
 
+    @property
+    def newest_checkpoint(self) -> str | None:
+        """Fingerprint of the model trained last, whether it serves or not."""
+        pointer = self.checkpoints / "challenger.json"
+        return json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"] if pointer.exists() else None
+
+    def reference(self, fingerprint: str) -> TableStore:
+        """What a model knew when it was trained: its tables `passages` and `splits`, to measure drift against."""
+        return TableStore(self.root / "references" / fingerprint)
+
+    def save_served(self, summary: dict[str, Any], html: str) -> Path:
+        """Keeps what was found of the served quality in place of what was there; returns the HTML file."""
+        folder = self.root / "served"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "served.html", html)
+        write_atomically(folder / "served.json", json.dumps({**summary, "html": str(folder / "served.html")}, indent=1))
+        return folder / "served.html"
+
+    def served(self) -> dict[str, Any] | None:
+        """What was last found of the served quality; None before the first look."""
+        path = self.root / "served" / "served.json"
+        return self._read_json(path, "served quality") if path.exists() else None
+
     def save_quality(self, summary: dict[str, Any], html: str) -> Path:
         """Keeps the quality report in place of the last one; returns the HTML file."""
         self._quality.parent.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,7 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "corpus_files": set(),
         "label_files": set(),
         "review_decisions": set(),
+        "query_log": set(),
         "documents": {"corpus_files"},
         "passages": {"documents"},
         "base_collection": {"passages"},

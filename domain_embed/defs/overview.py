@@ -1,0 +1,79 @@
+"""All domains at one glance: what is live, what is stale, what the last evaluation said, and how old all that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from domain_embed.contracts.errors import DomainEmbedError, NotReadyError
+from domain_embed.defs.runs import make_plan
+from domain_embed.settings import Environment
+from domain_embed.stores.workspace import LIVE, Workspace
+
+
+@dataclass(frozen=True)
+class DomainStatus:
+    """One domain; with `error` set, the rest is what could still be found out. Ages are in days."""
+
+    domain: str
+    error: str | None = None
+    live_model: str | None = None
+    live_collection: str | None = None
+    live_age_days: float | None = None
+    stale: tuple[str, ...] = ()
+    promote: bool | None = None
+    verdict: str | None = None
+    verdict_age_days: float | None = None
+    running: int = 0
+
+
+def domain_statuses(
+    instance: dg.DagsterInstance, environment: Environment, names: Sequence[str] | None = None
+) -> list[DomainStatus]:
+    """The given domains, or all of them; what is wrong with one is told in its place and hides no other."""
+    chosen = environment.domains() if names is None else names
+    return [_domain_status(instance, environment, name) for name in chosen]
+
+
+def _domain_status(instance: dg.DagsterInstance, environment: Environment, name: str) -> DomainStatus:
+    workspace = Workspace(environment, name)
+    try:
+        stale = make_plan(instance, workspace).stale
+        return DomainStatus(
+            name, stale=stale, running=_running(instance, name), **_live(workspace), **_report(workspace)
+        )
+    except (DomainEmbedError, OSError) as error:
+        return DomainStatus(name, error=str(error))
+
+
+def _live(workspace: Workspace) -> dict[str, Any]:
+    collection = workspace.vector_store.alias(LIVE)
+    if collection is None:
+        return {}
+    info = workspace.vector_store.open(collection).info
+    return {"live_model": info.fingerprint, "live_collection": collection, "live_age_days": _days_since(info.built_at)}
+
+
+def _report(workspace: Workspace) -> dict[str, Any]:
+    try:
+        report = workspace.latest_report()
+    except NotReadyError:
+        return {}
+    return {
+        "promote": bool(report["verdict"]["promote"]),
+        "verdict": report["verdict"]["reasons"][0],
+        "verdict_age_days": _days_since(report["evidence"]["created_at"]),
+    }
+
+
+def _running(instance: dg.DagsterInstance, domain: str) -> int:
+    active = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    return instance.get_runs_count(dg.RunsFilter(statuses=active, tags={"domain": domain}))
+
+
+def _days_since(moment: str) -> float:
+    """Days from an ISO 8601 moment to now; without a zone it is taken as UTC."""
+    then = datetime.fromisoformat(moment)
+    return round((datetime.now(UTC) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds() / 86400, 3)

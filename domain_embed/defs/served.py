@@ -1,0 +1,58 @@
+"""What a model knew, what has changed since, and how well it serves."""
+
+from functools import lru_cache
+
+from domain_embed.monitoring.policy import Facts, count_new_judgments, share_of_new_passages
+from domain_embed.stores.tables import TableStore
+from domain_embed.stores.workspace import Workspace
+
+
+def keep_reference(workspace: Workspace, fingerprint: str) -> None:
+    """Notes what a model that was just trained knew: the passages there were, and the judgments as they were split."""
+    reference = workspace.reference(fingerprint)
+    kept = {"passages": ["passage_id", "content_hash"], "splits": ["query", "passage_id", "split"]}
+    for name, columns in kept.items():
+        reference.write_table(name, workspace.tables.read(name).read(columns))
+
+
+def retraining_facts(workspace: Workspace) -> Facts | None:
+    """What has changed since the newest model was trained; None when none was, or when nobody noted what it knew."""
+    fingerprint = workspace.newest_checkpoint
+    if fingerprint is None or not workspace.reference(fingerprint).has("splits"):
+        return None
+    served = workspace.served()
+    return Facts(
+        fingerprint,
+        _new_judgments(*_versions(workspace, fingerprint, "splits")),
+        _new_passages(*_versions(workspace, fingerprint, "passages")),
+        served["alarms"] if served and served["model"] == fingerprint else {},
+    )
+
+
+def _versions(workspace: Workspace, fingerprint: str, table: str) -> tuple["_Versioned", "_Versioned"]:
+    return _Versioned(workspace.tables, table), _Versioned(workspace.reference(fingerprint), table)
+
+
+class _Versioned:
+    """A table that equals another one of the same content: what is counted over it need not be counted again."""
+
+    def __init__(self, store: TableStore, name: str) -> None:
+        self.table = store.read(name)
+
+    def __hash__(self) -> int:
+        return hash(self.table.version)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Versioned) and self.table.version == other.table.version
+
+
+@lru_cache(maxsize=64)
+def _new_judgments(now: _Versioned, then: _Versioned) -> int:
+    columns = ["query", "passage_id"]
+    return count_new_judgments(now.table.read(columns), then.table.read(columns))
+
+
+@lru_cache(maxsize=64)
+def _new_passages(now: _Versioned, then: _Versioned) -> float:
+    return share_of_new_passages(now.table.read(["content_hash"])["content_hash"],
+                                 then.table.read(["content_hash"])["content_hash"])  # fmt: skip

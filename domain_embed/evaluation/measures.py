@@ -12,7 +12,7 @@ from domain_embed.contracts.records import Qrels, Run
 HEADLINE = "nDCG@10"
 """The measure that comparisons and verdicts are made in."""
 
-# pytrec_eval has neither a reciprocal rank with a cutoff nor the share of judged passages; others behind ir_measures do.
+# pytrec_eval has neither a reciprocal rank with a cutoff nor the share of judged passages; other providers do.
 _PROVIDERS = (
     (ir_measures.pytrec_eval, (nDCG @ 10, R @ 1, R @ 5, R @ 10, R @ 100, P @ 5, P @ 10, AP @ 100,
                                Success @ 1, Success @ 5, Success @ 10)),
@@ -48,7 +48,7 @@ def score_run(run: Run, qrels: Qrels) -> pd.DataFrame:
     relevance = {query_id: _checked_grades(query_id, grades) for query_id, grades in qrels.items()}
     if not relevance:
         raise ValueError("there is no judged query to score a run on")
-    # A query without an answer is left to the evaluators' rule for missing ones, 0: not all can do with an empty answer.
+    # Empty answers are left to the evaluators' rule for missing queries, 0: one of them divides by their length.
     ranked = {query_id: _scored(query_id, run[query_id]) for query_id in relevance if run.get(query_id)}
     rows: dict[str, dict[str, float]] = defaultdict(dict)
     for provider, measures in _PROVIDERS:

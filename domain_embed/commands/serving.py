@@ -1,6 +1,6 @@
 """Commands on what is live: search it, list it, put it back."""
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.table import Table
@@ -8,10 +8,11 @@ from rich.table import Table
 from domain_embed.commands.options import AsJson, Name
 from domain_embed.console import console, print_hits, print_json, quiet_libraries
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.records import Mode
+from domain_embed.retrieval.filters import FORMS, parse_filters
 from domain_embed.settings import Environment
 
 if TYPE_CHECKING:
-    from domain_embed.contracts.records import Mode
     from domain_embed.stores.tracking import Tracking
 
 
@@ -23,10 +24,8 @@ def search(
     name: Name,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
-    mode: Annotated[str | None, typer.Option(help="dense, sparse or hybrid; default: retrieval.mode.")] = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", help="key=value on metadata; a repeated key means any of them.")
-    ] = None,
+    mode: Annotated[str | None, typer.Option(help="dense, sparse, hybrid, weighted; default: retrieval.mode.")] = None,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help=f"On metadata, repeatable: {FORMS}.")] = None,
     version: Annotated[str, typer.Option(help="champion (what is live), challenger or base.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
@@ -36,13 +35,12 @@ def search(
     aliases = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
     if version not in aliases:
         raise SettingsError(f"--version {version!r} is not one of {', '.join(aliases)}")
-    if mode not in (None, "dense", "sparse", "hybrid"):
-        raise SettingsError(f"--mode {mode!r} is not one of dense, sparse, hybrid")
+    if mode is not None and mode not in get_args(Mode):
+        raise SettingsError(f"--mode {mode!r} is not one of {', '.join(get_args(Mode))}")
     environment = Environment.read()
     environment.settings(name)
     workspace = Workspace(environment, name)
     collection = workspace.aliased(aliases[version])
-    from domain_embed.retrieval.searcher import parse_filters
 
     quiet_libraries()
     searcher = workspace.searcher(collection)

@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Scalar: TypeAlias = str | int | float | bool
-Where: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
-"""A metadata filter: every key must equal its value, or any of its values when a sequence is given."""
+from domain_embed.contracts.filters import Scalar as Scalar
+from domain_embed.contracts.filters import Where as Where
 
-Mode: TypeAlias = Literal["dense", "sparse", "hybrid"]
+Mode: TypeAlias = Literal["dense", "sparse", "hybrid", "weighted"]
+"""How a query is ranked: by vectors, by BM25, or by both, fused by rank (hybrid) or by weighted score (weighted)."""
 Run: TypeAlias = Mapping[str, Sequence[str]]
 """Ranked passage ids per query id, best first: what one system answered."""
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -46,14 +46,37 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where one ranking has a passage: `rank` from 1, and the score by which it got there."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """One ranked passage. Payload fields are empty when the search did not ask for them."""
+    """One ranked passage. Payload fields are empty when the search did not ask for them.
+
+    `places` explains the score: where each ranking that went into it ("dense", "sparse", the fusion, "rerank") has the
+    passage; a ranking that did not find it is absent.
+    """
 
     passage_id: str
     score: float
     title: str = ""
     text: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    doc_id: str = ""
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentHit:
+    """One ranked document: `score` is that of its best passage, which `passages` begins with."""
+
+    doc_id: str
+    score: float
+    passages: tuple[Hit, ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,7 @@ class CollectionInfo:
     `model` is what the encoder is loaded from, with `model_settings` (prompts, length limit), and `fingerprint` the
     identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language` is
     the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
-    "float" or "bool".
+    "float", "bool" or "date" (YYYY-MM-DD).
     """
 
     name: str

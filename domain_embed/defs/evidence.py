@@ -11,6 +11,7 @@ import dagster as dg
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.records import CollectionInfo, Verdict
 from domain_embed.defs.labels import queries_per_split
+from domain_embed.defs.model import mean_ndcg
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.measures import HEADLINE
@@ -23,6 +24,8 @@ from domain_embed.indexing.parity import check_parity
 from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.verdict import decide
 from domain_embed.retrieval.searcher import Searcher
+from domain_embed.retrieval.tuning import tune_searcher
+from domain_embed.settings import RetrievalSettings
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 from domain_embed.training.trainer import RECORD_FILE
 
@@ -30,7 +33,7 @@ from domain_embed.training.trainer import RECORD_FILE
 def eval_report(work: Work) -> Produced:
     """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
     searchers = _searchers(work)
-    queries, qrels = _test_set(work.workspace)
+    queries, qrels = _judged(work.workspace, "test")
     runs = run_systems(searchers, queries)
     settings = work.settings.evaluation
     evidence, scores = gather_evidence(
@@ -90,7 +93,7 @@ def _searchers(work: Work) -> dict[str, Searcher]:
     """Base and tuned, and the live model where it is neither, brought up to the current passages first."""
     workspace, retrieval = work.workspace, work.settings.retrieval
     found = {
-        name: workspace.searcher(workspace.aliased(alias), retrieval)
+        name: _tuned_searcher(workspace, workspace.aliased(alias), retrieval)
         for name, alias in (("base", BASE), ("tuned", CHALLENGER))
     }
     live = workspace.vector_store.alias(LIVE)
@@ -103,13 +106,25 @@ def _searchers(work: Work) -> dict[str, Searcher]:
             workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
             workspace.vector_cache(encoder.fingerprint), info.model_settings,
         )  # fmt: skip
-        found["champion"] = workspace.searcher(current.info.name, retrieval)
+        found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval)
     return found
 
 
-def _test_set(workspace: Workspace) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+def _tuned_searcher(workspace: Workspace, collection: str, retrieval: RetrievalSettings) -> Searcher:
+    """A searcher whose dense weight, where the settings leave it open, is tuned on the validation queries."""
+    splits = workspace.tables.read("splits").version
+    known = workspace.tuned_weight(collection)
+    if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
+        queries, qrels = _judged(workspace, "validation")
+        weight = tune_searcher(workspace.searcher(collection, retrieval), queries, lambda run: mean_ndcg(run, qrels))
+        workspace.save_tuned_weight(collection, weight, splits)
+    return workspace.searcher(collection, retrieval)
+
+
+def _judged(workspace: Workspace, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """The queries of a split, text by id, and the grades of their passages."""
     frame = workspace.tables.read("splits").read().to_pandas()
-    rows = frame[frame["split"] == "test"].sort_values(["query_id", "passage_id"])
+    rows = frame[frame["split"] == split].sort_values(["query_id", "passage_id"])
     qrels: dict[str, dict[str, int]] = {}
     for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
         qrels.setdefault(str(query_id), {})[str(passage_id)] = int(grade)

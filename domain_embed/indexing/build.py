@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from domain_embed.contracts.filters import is_iso_date
 from domain_embed.contracts.ports import Encoder, TableReader, VectorCache, VectorStore
 from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import CollectionInfo, Point, embedded_text
@@ -98,22 +99,40 @@ def build_collection(
 
 
 def metadata_types(passages: TableReader) -> dict[str, str]:
-    """The type of each top-level metadata key that can be filtered on: "str", "int", "float" or "bool".
+    """The type of each metadata key that can be filtered on: "str", "int", "float", "bool" or "date".
 
-    A key can when its values are scalars, or lists of scalars, of one type; whole and broken numbers count as "float".
+    A key can when its values are scalars, or lists of scalars, of one type; whole and broken numbers count as "float",
+    texts that are all of the form YYYY-MM-DD as "date". "a.b" is the key b of the object under a.
     """
     seen: dict[str, set[str]] = defaultdict(set)
     for batch in passages.batches(BATCH_PASSAGES * 16, columns=["metadata"]):
         for encoded in set(batch.column("metadata").to_pylist()):
-            for key, value in json.loads(encoded).items():
-                seen[key].update(type(one).__name__ for one in (value if isinstance(value, list) else [value]))
+            for key, value in _flat(json.loads(encoded)):
+                seen[key].update(_type_name(one) for one in (value if isinstance(value, list) else [value]))
     types = {key: found - {"NoneType"} for key, found in seen.items()}
-    merged = {key: {"float"} if found == {"int", "float"} else found for key, found in types.items()}
+    merged = {key: _MERGED.get(frozenset(found), found) for key, found in types.items()}
     return {
         key: next(iter(found))
         for key, found in sorted(merged.items())
-        if len(found) == 1 and found <= {"str", "int", "float", "bool"}
+        if len(found) == 1 and found <= {"str", "int", "float", "bool", "date"}
     }
+
+
+_MERGED = {frozenset({"int", "float"}): {"float"}, frozenset({"str", "date"}): {"str"}}
+
+
+def _flat(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with its value, those of nested objects behind their object's key and a dot."""
+    for key, value in metadata.items():
+        if "." in key:  # no filter could name it: the dot would lead into an object
+            continue
+        yield prefix + key, value
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+
+
+def _type_name(value: Any) -> str:
+    return "date" if isinstance(value, str) and is_iso_date(value) else type(value).__name__
 
 
 def _one_ahead(batches: Iterable[Batch], work: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:

@@ -1,80 +1,146 @@
 """The query path that serves and that is evaluated: one encoder bound to one collection of the same model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
-from domain_embed.contracts.errors import InputError, ModelMismatchError
-from domain_embed.contracts.ports import Collection, Encoder
-from domain_embed.contracts.records import Hit, Mode, Scalar, Where
+from domain_embed.contracts.errors import ModelMismatchError, NotReadyError
+from domain_embed.contracts.ports import Collection, Encoder, Reranker
+from domain_embed.contracts.records import DocumentHit, Hit, Mode, Where
 from domain_embed.encoding.bm25 import Analyzer
-from domain_embed.retrieval.fusion import fuse
+from domain_embed.retrieval.explanation import FUSED, explained
+from domain_embed.retrieval.fusion import EQUAL_WEIGHT, fuse, weigh
+from domain_embed.retrieval.grouping import best_documents
+from domain_embed.retrieval.reranking import rerank_heads
 from domain_embed.settings import RetrievalSettings
 
-TRUTH = {"true": True, "false": False}
+Filters: TypeAlias = Where | Sequence[Where | None] | None
+"""One filter for every query, or one (or None) for each."""
 
 
 class Searcher:
     """Ranks passages for queries. Raises ModelMismatchError when encoder and collection are of two models."""
 
-    def __init__(self, collection: Collection, encoder: Encoder, settings: RetrievalSettings) -> None:
+    def __init__(
+        self, collection: Collection, encoder: Encoder, settings: RetrievalSettings, reranker: Reranker | None = None
+    ) -> None:
         if collection.info.fingerprint != encoder.fingerprint:
             raise ModelMismatchError(collection.info.name, collection.info.fingerprint, encoder.fingerprint)
         self.collection = collection
         self._encoder = encoder
         self._settings = settings
+        self._reranker = reranker
         self._analyzer = Analyzer(collection.info.sparse_language)
 
-    def search(self, query: str, k: int = 10, *, mode: Mode | None = None, where: Where | None = None) -> list[Hit]:
-        """The best k passages with their payload, in the served mode unless another is asked for."""
+    def search(
+        self, query: str, k: int = 10, *, mode: Mode | None = None, where: Where | None = None,
+        rerank: bool | None = None,
+    ) -> list[Hit]:  # fmt: skip
+        """The best k passages with payload and explanation, as served unless another mode is asked for."""
+        return self.search_many([query], k, mode=mode, where=where, rerank=rerank)[0]
+
+    def search_many(
+        self, queries: Sequence[str], k: int = 10, *, mode: Mode | None = None, where: Filters = None,
+        rerank: bool | None = None,
+    ) -> list[list[Hit]]:  # fmt: skip
+        """As `search`, for many queries at once; `where` may be one filter for all, or one for each."""
         chosen = mode or self._settings.mode
-        return self.rank([query], k, [chosen], where=where, payload=True)[chosen][0]
+        wanted = self._settings.rerank if rerank is None else rerank
+        return self.rank(queries, k, [chosen], where=where, payload=True, rerank=wanted)[chosen]
+
+    def search_documents(
+        self, query: str, k: int = 10, *, passages: int = 3, mode: Mode | None = None, where: Where | None = None,
+        rerank: bool | None = None,
+    ) -> list[DocumentHit]:  # fmt: skip
+        """The best k documents, each by its best passage and with at most `passages` of them."""
+
+        def search(depth: int) -> list[Hit]:
+            return self.search(query, depth, mode=mode, where=where, rerank=rerank)
+
+        return best_documents(search, k, passages)
 
     def rank(
-        self, queries: Sequence[str], k: int, modes: Sequence[Mode], *, where: Where | None = None,
-        exact: bool = False, payload: bool = False,
+        self, queries: Sequence[str], k: int, modes: Sequence[Mode], *, where: Filters = None, exact: bool = False,
+        payload: bool = False, rerank: bool = False,
     ) -> dict[Mode, list[list[Hit]]]:  # fmt: skip
         """The best k passages per query in each mode; each query is encoded and searched once for all of them.
 
-        Hits are ordered by score, descending, then passage id.
+        Hits are ordered by score, descending, then passage id. With `rerank` the first `rerank_depth` of each mode are
+        ordered by the reranker's score, the others follow as they were. With `payload` hits bring their places.
+
+        Raises:
+            NotReadyError: `rerank` is asked for where there is no reranker.
         """
-        depth = max(k, self._settings.depth)
-        rankings: dict[Mode, list[list[Hit]]] = {}
-        if {"dense", "hybrid"} & set(modes):
+        reranker = self._required_reranker() if rerank else None
+        depth = max(k, self._settings.depth if FUSED & set(modes) else 0, self._settings.rerank_depth if rerank else 0)
+        first = self._first_stage(queries, depth, modes, where, exact, payload or rerank)
+        found = {mode: explained(first, mode) if payload else first[mode] for mode in modes}
+        if reranker is not None:
+            found = rerank_heads(reranker, queries, found, self._settings.rerank_depth)
+        return {mode: [_cut(hits, k, payload) for hits in ranked] for mode, ranked in found.items()}
+
+    def _first_stage(
+        self, queries: Sequence[str], depth: int, modes: Sequence[Mode], where: Filters, exact: bool, payload: bool
+    ) -> dict[Mode, list[list[Hit]]]:
+        """The best `depth` passages of every mode, and of the rankings they are fused of."""
+        asked, filters = set(modes), _one_each(where, len(queries))
+        found: dict[Mode, list[list[Hit]]] = {}
+        if asked & {"dense", *FUSED}:
             vectors = self._encoder.encode_queries(queries)
-            rankings["dense"] = self.collection.search_dense(vectors, depth, where=where, exact=exact, payload=payload)
-        if {"sparse", "hybrid"} & set(modes):
+            found["dense"] = _by_filter(
+                filters,
+                lambda rows, one: self.collection.search_dense(
+                    vectors[rows], depth, where=one, exact=exact, payload=payload
+                ),
+            )
+        if asked & {"sparse", *FUSED}:
             terms = [self._analyzer.query_vector(query) for query in queries]
-            rankings["sparse"] = self.collection.search_sparse(terms, depth, where=where, payload=payload)
-        if "hybrid" in modes:
-            both = zip(rankings["dense"], rankings["sparse"], strict=True)
-            rankings["hybrid"] = [fuse(pair, k, self._settings.rrf_k) for pair in both]
-        return {mode: [hits[:k] for hits in rankings[mode]] for mode in modes}
+            found["sparse"] = _by_filter(
+                filters,
+                lambda rows, one: self.collection.search_sparse(
+                    [terms[row] for row in rows], depth, where=one, payload=payload
+                ),
+            )
+        for mode in FUSED & asked:
+            pairs = zip(found["dense"], found["sparse"], strict=True)
+            found[mode] = [self._fused(mode, dense, sparse, depth) for dense, sparse in pairs]
+        return found
+
+    def _fused(self, mode: Mode, dense: Sequence[Hit], sparse: Sequence[Hit], depth: int) -> list[Hit]:
+        if mode == "hybrid":
+            return fuse([dense, sparse], depth, self._settings.rrf_k)
+        weight = self._settings.dense_weight
+        return weigh(dense, sparse, depth, EQUAL_WEIGHT if weight is None else weight)
+
+    def _required_reranker(self) -> Reranker:
+        if self._reranker is None:
+            raise NotReadyError("there is no reranker", "set reranker.source, or retrieval.rerank: false")
+        return self._reranker
 
 
-def parse_filters(filters: Sequence[str], types: Mapping[str, str]) -> dict[str, list[Scalar]]:
-    """`key=value` texts to a filter, each value read as its key's type; a repeated key means any of its values.
-
-    Raises InputError for a key the collection cannot filter on, or a value of another type.
-    """
-    where: dict[str, list[Scalar]] = {}
-    for text in filters:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise InputError(f"filter {text!r} is not of the form key=value")
-        if key not in types:
-            raise InputError(f"no passage can be filtered on {key!r}", f"keys: {', '.join(types) or 'none'}")
-        where.setdefault(key, []).append(_typed(value, key, types[key]))
-    return where
+def _one_each(where: Filters, n_queries: int) -> list[Where | None]:
+    if where is None or isinstance(where, Mapping):
+        return [where] * n_queries
+    if len(where) != n_queries:
+        raise ValueError(f"{len(where)} filters for {n_queries} queries")
+    return list(where)
 
 
-def _typed(value: str, key: str, type_name: str) -> Scalar:
-    try:
-        match type_name:
-            case "int":
-                return int(value)
-            case "float":
-                return float(value)
-            case "bool":
-                return TRUTH[value.lower()]
-    except (ValueError, KeyError):
-        raise InputError(f"filter {key}={value}: {key} holds values of type {type_name}") from None
-    return value
+def _by_filter(
+    filters: Sequence[Where | None], search: Callable[[list[int], Where | None], list[list[Hit]]]
+) -> list[list[Hit]]:
+    """Searches once for each distinct filter, with all its queries."""
+    distinct: list[tuple[Where | None, list[int]]] = []
+    for number, where in enumerate(filters):
+        rows = next((rows for known, rows in distinct if known == where), None)
+        if rows is None:
+            distinct.append((where, [number]))
+        else:
+            rows.append(number)
+    found: dict[int, list[Hit]] = {}
+    for where, rows in distinct:
+        found |= zip(rows, search(rows, where), strict=True)
+    return [found[number] for number in range(len(filters))]
+
+
+def _cut(hits: Sequence[Hit], k: int, payload: bool) -> list[Hit]:
+    return list(hits[:k]) if payload else [Hit(hit.passage_id, hit.score) for hit in hits[:k]]

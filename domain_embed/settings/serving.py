@@ -21,8 +21,14 @@ class RetrievalSettings(Section):
     """The query path that serves, and that is evaluated."""
 
     mode: Mode = "dense"
-    """dense, sparse (BM25) or hybrid (reciprocal rank fusion of both)."""
+    """dense, sparse (BM25), hybrid (reciprocal rank fusion of both) or weighted (weighted sum of their scores)."""
     depth: int = Field(100, ge=10)
     """How many passages each of the two rankings contributes to the fusion."""
     rrf_k: int = Field(60, ge=1)
     """The constant of reciprocal rank fusion: larger trusts top ranks less."""
+    dense_weight: float | None = Field(None, ge=0, le=1)
+    """Of weighted: the share of the dense score, BM25 has the rest; null tunes it on the validation queries."""
+    rerank: bool = False
+    """Whether the reranker of `reranker:` has the last word on the first passages."""
+    rerank_depth: int = Field(50, ge=1)
+    """How many passages the reranker reads."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
-from domain_embed.contracts.records import CollectionInfo, Hit, Point, Scalar, SparseVector, Where
-from domain_embed.stores.points import metadata_path
+from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector, Where
+from domain_embed.stores.filters import Dialect, store_filter
 
 # 16, 64 and 1000 queries per request took the same time (18k x 384, k = 100): small requests cost nothing
 # and bound the memory of an answer with payload.
@@ -19,17 +19,16 @@ POINTS_PER_PAGE = 1000
 # HNSW at Qdrant's default ef of 100 found 93 % of the true 100 nearest (18k x 384), all of the 10 nearest.
 EF_PER_HIT = 2
 MIN_EF = 128
-_INT64 = 2**63
 
 Query: TypeAlias = NDArray[np.float32] | SparseVector
-Conditions: TypeAlias = Sequence[tuple[str, Sequence[Scalar]]]
-"""Payload paths, each with the values of which it must equal one."""
 Page: TypeAlias = tuple[list[Mapping[str, Any]], list[Any], Any]
 """Payloads of up to POINTS_PER_PAGE points, their dense vectors if asked for, and the next page's offset or None."""
 
 
 class QdrantCollection(ABC):
     """The Collection port over the few calls that differ between a server and Edge."""
+
+    dialect: Dialect
 
     def __init__(self, info: CollectionInfo) -> None:
         self._info = info
@@ -92,13 +91,13 @@ class QdrantCollection(ABC):
     def _search(
         self, queries: Sequence[Query], k: int, where: Where | None, exact: bool, payload: bool
     ) -> list[list[Hit]]:
-        filters = _conditions(where, self._info)
-        if filters is None:
+        own = store_filter(where, self._info, self.dialect)
+        if own is False:
             return [[] for _ in queries]
 
         def search(numbers: Sequence[int], limit: int) -> list[list[Hit]]:
             asked = [queries[number] for number in numbers]
-            return self._query(asked, limit, filters, exact, payload)
+            return self._query(asked, limit, None if own is True else own, exact, payload)
 
         asked = [n for n, query in enumerate(queries) if not isinstance(query, SparseVector) or len(query.indices)]
         hits: dict[int, list[Hit]] = {}
@@ -108,10 +107,8 @@ class QdrantCollection(ABC):
         return [hits.get(number, []) for number in range(len(queries))]
 
     @abstractmethod
-    def _query(
-        self, queries: Sequence[Query], limit: int, filters: Conditions, exact: bool, payload: bool
-    ) -> list[list[Hit]]:
-        """The best `limit` hits of each query by falling score, tied ones in any order."""
+    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool, payload: bool) -> list[list[Hit]]:
+        """The best `limit` hits of each query by falling score, tied ones in any order; `where` in own words."""
 
     @abstractmethod
     def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:
@@ -133,24 +130,6 @@ class QdrantCollection(ABC):
 def ef_for(limit: int) -> int:
     """How many candidates HNSW keeps to find `limit` neighbours."""
     return max(MIN_EF, EF_PER_HIT * limit)
-
-
-def _conditions(where: Where | None, info: CollectionInfo) -> Conditions | None:
-    """The filter as conditions that must all hold; None when nothing can match."""
-    found = []
-    for key, wanted in (where or {}).items():
-        values = [wanted] if isinstance(wanted, str | int | float) else list(wanted)
-        if not values:
-            return None
-        found.append((metadata_path(key), [_as_stored(value, info.metadata_types.get(key)) for value in values]))
-    return found
-
-
-def _as_stored(value: Scalar, metadata_type: str | None) -> Scalar:
-    """A float where the payload holds one: Qdrant tells 2 from 2.0 and has no integers beyond 64 bits."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if metadata_type == "float" or not -_INT64 <= value < _INT64 else value
-    return value
 
 
 def _ranked(search: Callable[[Sequence[int], int], list[list[Hit]]], queries: Sequence[int], k: int) -> list[list[Hit]]:

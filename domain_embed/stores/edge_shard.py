@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import qdrant_edge as qe
 
 from domain_embed.contracts.errors import DomainEmbedError, StoreError
-from domain_embed.contracts.records import CollectionInfo, Hit, Point, Scalar, SparseVector
+from domain_embed.contracts.filters import Scalar
+from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector
 from domain_embed.stores import points as pt
-from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, Page, QdrantCollection, Query, ef_for
+from domain_embed.stores.collection import POINTS_PER_PAGE, Page, QdrantCollection, Query, ef_for
 
 # Without a WAL nothing is durable before a flush anyway; flushing now and then lets the kernel drop dirty pages.
 FLUSH_POINTS = 20_000
@@ -23,11 +25,45 @@ _INDEXES = {
     "int": qe.PayloadSchemaType.Integer,
     "float": qe.PayloadSchemaType.Float,
     "bool": qe.PayloadSchemaType.Bool,
+    "date": qe.PayloadSchemaType.Datetime,
 }
+
+
+class EdgeDialect:
+    """Filters in Edge's types."""
+
+    def equal(self, path: str, value: Scalar) -> Any:
+        """One of the values at the path equals it."""
+        # The binding (0.9.0) takes Python's True for the integer 1; NumPy's stays a bool.
+        exact: Any = np.bool_(value) if isinstance(value, bool) else value
+        return qe.FieldCondition(path, match=qe.MatchValue(exact))
+
+    def one_of(self, path: str, values: list[str]) -> Any:
+        """One of the values at the path is one of these texts."""
+        return qe.FieldCondition(path, match=qe.MatchAny(values))
+
+    def within(self, path: str, bounds: dict[str, float]) -> Any:
+        """One of the values at the path is a number within bounds."""
+        return qe.FieldCondition(path, range=qe.RangeFloat(**bounds))
+
+    def between(self, path: str, bounds: dict[str, datetime]) -> Any:
+        """One of the values at the path is a date within bounds."""
+        moments = {name: bound.isoformat() for name, bound in bounds.items()}
+        return qe.FieldCondition(path, range=qe.RangeDateTime(**moments))
+
+    def missing(self, path: str) -> Any:
+        """There is no value at the path."""
+        return qe.IsEmptyCondition(path)
+
+    def group(self, *, must: Sequence[Any] = (), should: Sequence[Any] = (), must_not: Sequence[Any] = ()) -> Any:
+        """All of must, one of should where there are any, none of must_not."""
+        return qe.Filter(must=list(must) or None, should=list(should) or None, must_not=list(must_not) or None)
 
 
 class EdgeCollection(QdrantCollection):
     """One shard directory, loaded for reading."""
+
+    dialect = EdgeDialect()
 
     def __init__(self, info: CollectionInfo, folder: Path) -> None:
         super().__init__(info)
@@ -45,16 +81,14 @@ class EdgeCollection(QdrantCollection):
         with store_errors(self._folder):
             self._shard.close()
 
-    def _query(
-        self, queries: Sequence[Query], limit: int, filters: Conditions, exact: bool, payload: bool
-    ) -> list[list[Hit]]:
+    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool, payload: bool) -> list[list[Hit]]:
         shared: dict[str, Any] = {
             "limit": limit,
             "with_payload": pt.HIT_FIELDS if payload else pt.HIT_FIELDS[:1],
             "params": qe.SearchParams(exact=exact, hnsw_ef=ef_for(limit)),
+            "filter": where,
         }
         with store_errors(self._folder):
-            shared["filter"] = _filter(filters)
             requests = [qe.QueryRequest(query=_nearest(query), **shared) for query in queries]
             found = self._shard.query_batch(qe.QueryBatchRequest(requests))
         return [[pt.hit_from(hit.payload, hit.score) for hit in hits] for hits in found]
@@ -156,19 +190,6 @@ def _nearest(query: Query) -> qe.Query:
     if isinstance(query, SparseVector):
         return qe.Query.Nearest(_sparse(query), using=pt.SPARSE)
     return qe.Query.Nearest(query.tolist(), using=pt.DENSE)
-
-
-def _filter(filters: Conditions) -> qe.Filter | None:
-    any_of: list[Any] = [qe.Filter(should=[_field(path, value) for value in values]) for path, values in filters]
-    return qe.Filter(must=any_of) if any_of else None
-
-
-def _field(path: str, value: Scalar) -> qe.FieldCondition:
-    if isinstance(value, float):
-        return qe.FieldCondition(path, range=qe.RangeFloat(gte=value, lte=value))
-    # The binding (0.9.0) takes Python's True for the integer 1; NumPy's stays a bool.
-    exact: Any = np.bool_(value) if isinstance(value, bool) else value
-    return qe.FieldCondition(path, match=qe.MatchValue(exact))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVec
 
 DENSE = "dense"
 SPARSE = "bm25"
-HIT_FIELDS = ["passage_id", "title", "text", "metadata"]
+HIT_FIELDS = ["passage_id", "doc_id", "title", "text", "metadata"]
 NORM_TOLERANCE = 1e-3
 # Changing it would give every stored passage another id: the deltas of old collections would find nothing.
 _ID_NAMESPACE = uuid.UUID("5f3d6c1e-6d0b-5c55-9f0a-8a4a2c1f7b10")

@@ -2,19 +2,51 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from domain_embed.contracts.errors import StoreError
-from domain_embed.contracts.records import CollectionInfo, Hit, Point, Scalar, SparseVector
+from domain_embed.contracts.filters import Scalar
+from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector
 from domain_embed.stores import points as pt
-from domain_embed.stores.collection import POINTS_PER_PAGE, Conditions, Page, QdrantCollection, Query, ef_for
+from domain_embed.stores.collection import POINTS_PER_PAGE, Page, QdrantCollection, Query, ef_for
+
+
+class ClientDialect:
+    """Filters in the client's types."""
+
+    def equal(self, path: str, value: Scalar) -> Any:
+        """One of the values at the path equals it."""
+        return models.FieldCondition(key=path, match=models.MatchValue(value=value))
+
+    def one_of(self, path: str, values: list[str]) -> Any:
+        """One of the values at the path is one of these texts."""
+        return models.FieldCondition(key=path, match=models.MatchAny(any=values))
+
+    def within(self, path: str, bounds: dict[str, float]) -> Any:
+        """One of the values at the path is a number within bounds."""
+        return models.FieldCondition(key=path, range=models.Range(**bounds))
+
+    def between(self, path: str, bounds: dict[str, datetime]) -> Any:
+        """One of the values at the path is a date within bounds."""
+        return models.FieldCondition(key=path, range=models.DatetimeRange(**bounds))
+
+    def missing(self, path: str) -> Any:
+        """There is no value at the path."""
+        return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
+
+    def group(self, *, must: Sequence[Any] = (), should: Sequence[Any] = (), must_not: Sequence[Any] = ()) -> Any:
+        """All of must, one of should where there are any, none of must_not."""
+        return models.Filter(must=list(must) or None, should=list(should) or None, must_not=list(must_not) or None)
 
 
 class ServedCollection(QdrantCollection):
     """A collection behind a Qdrant client."""
+
+    dialect = ClientDialect()
 
     def __init__(self, info: CollectionInfo, client: QdrantClient, full_name: str, address: str) -> None:
         super().__init__(info)
@@ -30,13 +62,11 @@ class ServedCollection(QdrantCollection):
     def close(self) -> None:
         """Nothing to release: the connection is the store's."""
 
-    def _query(
-        self, queries: Sequence[Query], limit: int, filters: Conditions, exact: bool, payload: bool
-    ) -> list[list[Hit]]:
+    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool, payload: bool) -> list[list[Hit]]:
         shared: dict[str, Any] = {
             "limit": limit,
             "with_payload": pt.HIT_FIELDS if payload else pt.HIT_FIELDS[:1],
-            "filter": _filter(filters),
+            "filter": where,
         }
         if self._address:  # the in-process client always scans, and warns about parameters
             shared["params"] = models.SearchParams(exact=exact, hnsw_ef=ef_for(limit))
@@ -88,17 +118,6 @@ def _nearest(query: Query) -> dict[str, Any]:
     if isinstance(query, SparseVector):
         return {"query": _sparse(query), "using": pt.SPARSE}
     return {"query": query.tolist(), "using": pt.DENSE}
-
-
-def _filter(filters: Conditions) -> models.Filter | None:
-    any_of: list[Any] = [models.Filter(should=[_field(path, value) for value in values]) for path, values in filters]
-    return models.Filter(must=any_of) if any_of else None
-
-
-def _field(path: str, value: Scalar) -> models.FieldCondition:
-    if isinstance(value, float):
-        return models.FieldCondition(key=path, range=models.Range(gte=value, lte=value))
-    return models.FieldCondition(key=path, match=models.MatchValue(value=value))
 
 
 @contextmanager

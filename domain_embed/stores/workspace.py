@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
-from domain_embed.contracts.ports import VectorStore
+from domain_embed.contracts.ports import Reranker, VectorStore
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
@@ -35,6 +35,7 @@ class Workspace:
         self.reports = self.root / "reports"
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
+        self._weights = self.root / "weights"
 
     @property
     def settings(self) -> DomainSettings:
@@ -71,10 +72,32 @@ class Workspace:
         """The encoder a collection was built with."""
         return self.encoder(info.model, ModelSettings(**info.model_settings))
 
-    def searcher(self, collection: str, settings: RetrievalSettings | None = None) -> Searcher:
-        """A searcher over a collection, with the encoder it was built with; as the domain's file says by default."""
+    def searcher(
+        self, collection: str, settings: RetrievalSettings | None = None, reranker: Reranker | None = None
+    ) -> Searcher:
+        """A searcher over a collection, with the encoder it was built with; as the domain's file says by default.
+
+        Where the settings leave the dense weight open, it is the one tuned for this collection, if any.
+        """
         opened = self.vector_store.open(collection)
-        return Searcher(opened, self.encoder_of(opened.info), settings or self.settings.retrieval)
+        retrieval = settings or self.settings.retrieval
+        if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
+            retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
+        return Searcher(opened, self.encoder_of(opened.info), retrieval, reranker)
+
+    def tuned_weight(self, collection: str) -> dict[str, Any] | None:
+        """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""
+        path = self._weights / f"{collection}.json"
+        if not path.exists():
+            return None
+        tuned: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return tuned
+
+    def save_tuned_weight(self, collection: str, dense_weight: float, splits: str) -> None:
+        """Keeps the dense weight of a collection; searchers opened from now on use it."""
+        self._weights.mkdir(parents=True, exist_ok=True)
+        tuned = {"dense_weight": dense_weight, "splits": splits}
+        write_atomically(self._weights / f"{collection}.json", json.dumps(tuned))
 
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""

@@ -171,7 +171,7 @@ class HangingEncoder(FakeEncoder):
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if self.calls == 2:
             self._reached.send("third batch")
-            time.sleep(60)
+            time.sleep(300)
         return super().encode_documents(texts)
 
 
@@ -184,7 +184,7 @@ def test_a_killed_build_on_disk_is_invisible_and_goes_on_where_it_was(tmp_path: 
     reached, sender = SPAWN.Pipe(duplex=False)
     builder = SPAWN.Process(target=build_and_hang, args=(tmp_path, sender))
     builder.start()
-    assert reached.poll(60)
+    assert reached.poll(300)
     os.kill(builder.pid or 0, signal.SIGKILL)
     builder.join()
 
@@ -218,6 +218,12 @@ def types_of(*metadata: dict[str, Any]) -> dict[str, str]:
         ([1, 2.5], "float"),
         ([["a"], ["b", "c"], "d"], "str"),
         ([[1, 2.5], 3], "float"),
+        (["2024-02-29", "2025-01-01"], "date"),
+        ([["2024-02-29"], None], "date"),
+        (["2024-02-29", "soon"], "str"),
+        (["2024-02-30"], "str"),
+        (["2024-02-29T10:00:00"], "str"),
+        (["2024-02-29", 1], None),
         ([None, 1], "int"),
         ([[None, "a"]], "str"),
         ([[], 1], "int"),
@@ -232,6 +238,11 @@ def types_of(*metadata: dict[str, Any]) -> dict[str, str]:
 )
 def test_a_key_can_be_filtered_on_when_its_values_are_of_one_type(values: list[Any], expected: str | None) -> None:
     assert types_of(*({"key": value} for value in values), {}).get("key") == expected
+
+
+def test_keys_of_nested_objects_are_named_by_their_path() -> None:
+    metadata = {"owner": {"team": "data", "since": "2024-02-29", "lead": {"age": 40}}, "a.b": 1, "list": [{"x": 1}]}
+    assert types_of(metadata) == {"owner.lead.age": "int", "owner.since": "date", "owner.team": "str"}
 
 
 def test_types_are_named_in_order_of_their_keys() -> None:

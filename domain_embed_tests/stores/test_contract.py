@@ -1,9 +1,6 @@
 """What every vector store owes its callers, asked of each adapter alike."""
 
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,7 @@ import pytest
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Collection, VectorStore
 from domain_embed.contracts.records import Hit, Point, Where
-from domain_embed.stores.edge import EdgeStore
-from domain_embed.stores.qdrant import QdrantStore
+from domain_embed_tests.stores.backends import BACKENDS, a_store
 from domain_embed_tests.stores.samples import (
     ALL_IDS,
     AXIS_X,
@@ -34,25 +30,6 @@ from domain_embed_tests.stores.samples import (
     point,
     sparse,
 )
-
-BACKENDS = ["edge", "memory", "server"]
-
-
-@contextmanager
-def a_store(backend: str, folder: Path) -> Iterator[VectorStore]:
-    if backend == "edge":
-        yield EdgeStore(folder)
-    elif backend == "memory":
-        yield QdrantStore.in_memory("test-")
-    elif url := os.environ.get("QDRANT_URL"):
-        prefix = f"test-{uuid.uuid4().hex}-"
-        store = QdrantStore.connect(url, os.environ.get("QDRANT_API_KEY"), prefix)
-        yield store
-        for collection in store._client.get_collections().collections:
-            if collection.name.startswith(prefix):
-                store._client.delete_collection(collection.name)
-    else:
-        pytest.skip("no Qdrant server: set QDRANT_URL (and QDRANT_API_KEY) to run the suite against one")
 
 
 @pytest.fixture(params=BACKENDS)

@@ -106,7 +106,8 @@ class Comparison:
     """A paired comparison of two systems on the same queries, in one measure.
 
     `delta` is the mean of challenger minus baseline, `ci95` its paired bootstrap interval and `p` the
-    two-sided paired randomization p-value; wins, ties and losses count queries.
+    two-sided paired randomization p-value; wins, ties and losses count queries. `p_adjusted` is `p` after correction
+    for all comparisons that were made together; None for one that was made alone.
     """
 
     challenger: str
@@ -118,6 +119,7 @@ class Comparison:
     wins: int
     ties: int
     losses: int
+    p_adjusted: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from domain_embed.contracts.records import CollectionInfo, Verdict
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.model import mean_ndcg
 from domain_embed.defs.work import Produced, Work, record_table
-from domain_embed.evaluation.evidence import Evidence, Subject, gather_evidence
+from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.movement import named_passages, trace_movements
 from domain_embed.evaluation.report import Curves, PassageText, render_html
+from domain_embed.evaluation.subject import Subject
 from domain_embed.evaluation.systems import run_systems
 from domain_embed.indexing.build import build_collection
 from domain_embed.indexing.parity import check_parity

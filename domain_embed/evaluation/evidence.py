@@ -4,39 +4,22 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from domain_embed.contracts.records import Comparison, Mode, Qrels, Run
+from domain_embed.contracts.records import Comparison, Qrels, Run
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
-from domain_embed.evaluation.significance import bootstrap_interval, compare
-
-BM25 = "bm25"
-_FAMILIES = (BM25, "base", "champion", "tuned")
-_TUNABLE_MODES: tuple[Mode, ...] = ("dense", "hybrid")
-
-
-class Subject(BaseModel):
-    """What was evaluated, and where it comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    domain: str
-    served_mode: Mode
-    queries_per_split: dict[str, int]
-    passages: int
-    challenger_fingerprint: str
-    baseline_fingerprint: str
-    champion_fingerprint: str | None = None
-    model_path: str
-    collection: str
-    created_at: AwareDatetime
+from domain_embed.evaluation.names import BM25, RERANK, model_of, system_name, system_order, variant_name, variant_of
+from domain_embed.evaluation.significance import bca_intervals, compare_pairs, detectable_effect
+from domain_embed.evaluation.slices import SliceEffect, slice_effects
+from domain_embed.evaluation.subject import Circumstances, Subject
 
 
-class Evidence(Subject):
-    """A subject and its figures on the judged test queries.
+class Evidence(Subject, Circumstances):
+    """A subject, its circumstances and its figures on the judged test queries.
 
     `systems` holds the mean of every measure by system name and `intervals` the 95 % bootstrap interval of each
-    system's mean nDCG@10. Comparisons are in nDCG@10 and paired by query.
+    system's mean nDCG@10. Comparisons are in nDCG@10 and paired by query. `detectable` is the smallest true difference
+    between challenger and incumbent that this test set shows four times of five, and `slices` is their difference
+    slice by slice, the worst first.
     """
 
     test_queries: int
@@ -45,21 +28,36 @@ class Evidence(Subject):
     systems: dict[str, dict[str, float]]
     intervals: dict[str, tuple[float, float]]
     comparisons: tuple[Comparison, ...]
+    detectable: float | None = None
+    slices: tuple[SliceEffect, ...] = ()
+
+    @property
+    def served(self) -> str:
+        """The variant that serves, like "hybrid+rerank"; dense when no model serves."""
+        return _judged_variant(self)
 
     @property
     def best_untuned(self) -> str:
-        """The system with the highest mean nDCG@10 among BM25 and those of the base model."""
-        return _best_untuned(self.systems)
+        """The system with the highest mean nDCG@10 among BM25 and those of the base model.
+
+        Reranked ones only where a reranker serves: without, they are no mere setting but a cost for every query.
+        """
+        means = {system: means[HEADLINE] for system, means in self.systems.items()}
+        return _best_untuned(means, rerank=self.served_rerank)
 
     @property
     def headline(self) -> Comparison:
-        """The tuned against the base model in the served mode; dense when no model serves."""
-        mode = "dense" if self.served_mode == "sparse" else self.served_mode
-        return self.comparison(f"tuned/{mode}", f"base/{mode}")
+        """The tuned against the base model as they would serve."""
+        return self.comparison(f"tuned/{self.served}", f"base/{self.served}")
 
-    def incumbent(self, mode: Mode) -> str:
-        """What a tuned model would replace in a mode: the champion's system when one was run, else the base's."""
-        return _incumbent(self.systems, mode)
+    @property
+    def gain(self) -> Comparison:
+        """The tuned model against what it would replace, as they would serve."""
+        return self.comparison(f"tuned/{self.served}", self.incumbent(self.served))
+
+    def incumbent(self, variant: str) -> str:
+        """What a tuned model would replace in a variant: the champion's system when one was run, else the base's."""
+        return _incumbent(self.systems, variant)
 
     def mean(self, system: str) -> float:
         """The mean nDCG@10 of a system."""
@@ -87,17 +85,17 @@ class Evidence(Subject):
 
 
 def gather_evidence(
-    runs: Mapping[str, Run], qrels: Qrels, subject: Subject, *, resamples: int = 10_000, seed: int = 0
-) -> tuple[Evidence, pd.DataFrame]:
+    runs: Mapping[str, Run], qrels: Qrels, subject: Subject, circumstances: Circumstances | None = None,
+    labels: pd.DataFrame | None = None, *, resamples: int = 10_000, seed: int = 0,
+) -> tuple[Evidence, pd.DataFrame]:  # fmt: skip
     """Measures every run on the same queries and compares those that matter for the decision.
 
-    Compared in nDCG@10, each pair once: tuned to base in both modes, tuned to champion where one was run, and the
-    tuned model in the served mode to the best untuned system.
-
     Args:
-        runs: Ranked passage ids per query, by system name: "bm25", "base/dense", "tuned/hybrid" and so on.
+        runs: Ranked passage ids per query, by system name: "bm25", "base/dense", "tuned/hybrid+rerank" and so on.
         qrels: The test judgments.
         subject: What the runs belong to.
+        circumstances: What else is known.
+        labels: What divides the queries, as `label_queries` gives.
         resamples: Of each interval and p-value.
         seed: Of each interval and p-value.
 
@@ -108,63 +106,82 @@ def gather_evidence(
     Raises:
         ValueError: A system that the decision rests on was not run, or as `score_run` does.
     """
-    _check_systems(runs, subject.served_mode)
-    scores = {system: score_run(runs[system], qrels) for system in sorted(runs, key=_system_order)}
-    systems = {system: mean_measures(table) for system, table in scores.items()}
-    evidence = Evidence(
-        **dict(subject),
-        test_queries=len(qrels),
-        resamples=resamples,
-        seed=seed,
-        systems=systems,
-        intervals={
-            system: bootstrap_interval(table[HEADLINE].to_numpy(), resamples=resamples, seed=seed)
-            for system, table in scores.items()
-        },
-        comparisons=tuple(
-            compare(
-                one, other, HEADLINE, scores[one][HEADLINE], scores[other][HEADLINE], resamples=resamples, seed=seed
-            )
-            for one, other in _pairs(systems, subject.served_mode)
-        ),
-    )
+    _check_systems(runs, subject)
+    scores = {system: score_run(runs[system], qrels) for system in sorted(runs, key=system_order)}
+    evidence = weigh_scores(scores, subject, circumstances, labels, resamples=resamples, seed=seed)
     return evidence, pd.concat(scores, names=["system"]).reset_index()
 
 
-def _pairs(systems: Mapping[str, Mapping[str, float]], served_mode: Mode) -> list[tuple[str, str]]:
-    """The (challenger, baseline) pairs to compare, each once."""
+def weigh_scores(
+    scores: Mapping[str, pd.DataFrame], subject: Subject, circumstances: Circumstances | None = None,
+    labels: pd.DataFrame | None = None, *, resamples: int = 10_000, seed: int = 0,
+) -> Evidence:  # fmt: skip
+    """The evidence that score tables of the same queries give, one per system, as `score_run` makes them.
+
+    Compared in nDCG@10, each pair once: the tuned model with base and champion in every variant that was run, and the
+    tuned model as it would serve with the best untuned system.
+    """
+    figures = pd.DataFrame({system: table[HEADLINE] for system, table in scores.items()})
+    means = {system: float(mean) for system, mean in figures.mean().items()}
+    served = _judged_variant(subject)
+    challenger, incumbent = f"tuned/{served}", _incumbent(means, served)
+    differences = figures[challenger] - figures[incumbent]
+    bounds = bca_intervals(figures.to_numpy(), resamples=resamples, seed=seed).tolist()
+    return Evidence(
+        **dict(subject),
+        **dict(circumstances or Circumstances()),
+        test_queries=len(figures),
+        resamples=resamples,
+        seed=seed,
+        systems={system: mean_measures(table) for system, table in scores.items()},
+        intervals={system: (low, high) for system, (low, high) in zip(figures, bounds, strict=True)},
+        comparisons=tuple(
+            compare_pairs(_pairs(means, served, subject), HEADLINE, figures, resamples=resamples, seed=seed)
+        ),
+        detectable=detectable_effect(float(differences.std(ddof=1)), len(figures)) if len(figures) > 1 else None,
+        slices=()
+        if labels is None
+        else slice_effects(labels, figures[challenger], figures[incumbent], resamples=resamples, seed=seed),
+    )
+
+
+def _pairs(means: Mapping[str, float], served: str, subject: Subject) -> list[tuple[str, str]]:
+    """The (challenger, baseline) pairs to compare, each once, those of the served variant first."""
+    variants = [variant_of(system) for system in means if model_of(system) == "tuned"]
     pairs = [
-        (f"tuned/{mode}", f"{family}/{mode}")
-        for family in ("base", "champion")
-        for mode in _TUNABLE_MODES
-        if f"tuned/{mode}" in systems and f"{family}/{mode}" in systems
+        (f"tuned/{variant}", f"{model}/{variant}")
+        for model in ("base", "champion")
+        for variant in sorted(variants, key=lambda variant: variant != served)
+        if f"{model}/{variant}" in means
     ]
-    if served_mode in _TUNABLE_MODES:
-        pairs.append((f"tuned/{served_mode}", _best_untuned(systems)))
-    by_relevance = sorted(pairs, key=lambda pair: pair[0] != f"tuned/{served_mode}")  # stable: served mode first
+    if subject.served_mode != "sparse":
+        pairs.append((f"tuned/{served}", _best_untuned(means, rerank=subject.served_rerank)))
+    by_relevance = sorted(pairs, key=lambda pair: pair[0] != f"tuned/{served}")  # stable
     return list(dict.fromkeys(by_relevance))
 
 
-def _check_systems(runs: Mapping[str, Run], served_mode: Mode) -> None:
-    """Without these systems the evidence proves nothing: a champion run in another mode only is no incumbent."""
-    mode = "dense" if served_mode == "sparse" else served_mode
-    needed = {f"base/{mode}", f"tuned/{mode}"} | ({BM25} if served_mode == "sparse" else set())
-    if any(system.startswith("champion/") for system in runs):
-        needed.add(f"champion/{mode}")
+def _check_systems(runs: Mapping[str, Run], subject: Subject) -> None:
+    """Without these systems the evidence proves nothing: a champion run in another variant only is no incumbent."""
+    variant = _judged_variant(subject)
+    needed = {f"base/{variant}", f"tuned/{variant}"} | ({BM25} if subject.served_mode == "sparse" else set())
+    if any(model_of(system) == "champion" for system in runs):
+        needed.add(f"champion/{variant}")
     missing = sorted(needed - set(runs))
     if missing:
-        raise ValueError(f"no run of {' and '.join(missing)}, which retrieval.mode {served_mode} is judged by")
+        raise ValueError(f"no run of {' and '.join(missing)}, which retrieval.mode {subject.served_mode} is judged by")
 
 
-def _best_untuned(systems: Mapping[str, Mapping[str, float]]) -> str:
-    untuned = [system for system in systems if system == BM25 or system.startswith("base/")]
-    return max(untuned, key=lambda system: systems[system][HEADLINE])
+def _judged_variant(subject: Subject) -> str:
+    return "dense" if subject.served_mode == "sparse" else variant_name(subject.served_mode, subject.served_rerank)
 
 
-def _incumbent(systems: Mapping[str, object], mode: Mode) -> str:
-    return f"champion/{mode}" if f"champion/{mode}" in systems else f"base/{mode}"
+def _best_untuned(means: Mapping[str, float], *, rerank: bool) -> str:
+    untuned = [
+        system for system in means if model_of(system) in (BM25, "base") and (rerank or not system.endswith(RERANK))
+    ]
+    return max(untuned, key=lambda system: means[system])
 
 
-def _system_order(system: str) -> tuple[int, str]:
-    family = system.partition("/")[0]
-    return (_FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)), system
+def _incumbent(systems: Mapping[str, object], variant: str) -> str:
+    champion = system_name("champion", variant)
+    return champion if champion in systems else system_name("base", variant)

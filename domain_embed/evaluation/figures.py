@@ -24,6 +24,11 @@ def p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
+def p_phrase(p: float) -> str:
+    """A p-value in a sentence, like "p = 0.032" or "p < 0.001"."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
 def count(number: int, noun: str = "") -> str:
     """A number with thousands separators and its noun, in the plural but for one: "1 query", "18,400 passages"."""
     plural = noun if number == 1 else f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"

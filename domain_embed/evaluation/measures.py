@@ -5,18 +5,25 @@ from collections.abc import Mapping, Sequence
 
 import ir_measures
 import pandas as pd
-from ir_measures import RR, P, R, nDCG
+from ir_measures import AP, RR, Judged, P, R, Success, nDCG
 
 from domain_embed.contracts.records import Qrels, Run
 
 HEADLINE = "nDCG@10"
 """The measure that comparisons and verdicts are made in."""
 
-# pytrec_eval has no reciprocal rank with a cutoff; ir_measures' port of the MS MARCO script has.
-_TREC_EVAL = (nDCG @ 10, R @ 1, R @ 5, R @ 10, R @ 100, P @ 5, P @ 10)
-_MSMARCO = (RR @ 10,)
+# pytrec_eval has neither a reciprocal rank with a cutoff nor the share of judged passages; other providers do.
+_PROVIDERS = (
+    (ir_measures.pytrec_eval, (nDCG @ 10, R @ 1, R @ 5, R @ 10, R @ 100, P @ 5, P @ 10, AP @ 100,
+                               Success @ 1, Success @ 5, Success @ 10)),
+    (ir_measures.msmarco, (RR @ 10,)),
+    (ir_measures.judged, (Judged @ 10,)),
+)  # fmt: skip
 
-MEASURES = (HEADLINE, "RR@10", "R@1", "R@5", "R@10", "R@100", "P@5", "P@10")
+MEASURES = (
+    HEADLINE, "RR@10", "AP@100", "R@1", "R@5", "R@10", "R@100", "P@5", "P@10", "Success@1", "Success@5", "Success@10",
+    "Judged@10",
+)  # fmt: skip
 """The columns of a score table, in order."""
 
 
@@ -25,8 +32,8 @@ def score_run(run: Run, qrels: Qrels) -> pd.DataFrame:
 
     A query that the run does not hold, or answers with nothing, scores 0; queries without judgments are
     ignored. nDCG takes the grade itself as gain, not 2^grade - 1: trec_eval's choice and therefore BEIR's.
-    Every grade >= 1 counts as relevant in the other measures. The order of a ranking is taken as it is, so
-    no rule for equal scores can change a figure.
+    Every grade >= 1 counts as relevant in the other measures; Judged@10 is the share of the first ten with any
+    grade. The order of a ranking is taken as it is, so no rule for equal scores can change a figure.
 
     Args:
         run: Ranked passage ids per query id.
@@ -41,9 +48,10 @@ def score_run(run: Run, qrels: Qrels) -> pd.DataFrame:
     relevance = {query_id: _checked_grades(query_id, grades) for query_id, grades in qrels.items()}
     if not relevance:
         raise ValueError("there is no judged query to score a run on")
-    ranked = {query_id: _scored(query_id, run.get(query_id, ())) for query_id in relevance}
+    # Empty answers are left to the evaluators' rule for missing queries, 0: one of them divides by their length.
+    ranked = {query_id: _scored(query_id, run[query_id]) for query_id in relevance if run.get(query_id)}
     rows: dict[str, dict[str, float]] = defaultdict(dict)
-    for provider, measures in ((ir_measures.pytrec_eval, _TREC_EVAL), (ir_measures.msmarco, _MSMARCO)):
+    for provider, measures in _PROVIDERS:
         for metric in provider.evaluator(measures, relevance).iter_calc(ranked):
             rows[metric.query_id][str(metric.measure)] = float(metric.value)
     index = pd.Index(sorted(relevance), name="query_id")

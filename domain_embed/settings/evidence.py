@@ -12,12 +12,24 @@ class EvaluationSettings(Section):
     """Bootstrap resamples of an interval, and permutations of a p-value."""
     seed: int = 0
     """Seed of both."""
+    latency_queries: int = Field(100, ge=0)
+    """How many test queries are timed, one after the other, as they would be served; 0 times none."""
+    ask_about: int = Field(200, ge=0)
+    """Most unjudged passages of the new top ten that people are asked about: see `domain-embed review`."""
 
 
 class PromotionSettings(Section):
-    """When a challenger goes live. The figure is nDCG@10 on the test queries, on `retrieval.mode`."""
+    """When a challenger goes live. The figure is nDCG@10 on the test queries, as `retrieval` serves."""
 
     min_gain: float = Field(0.0, ge=0)
     """The 95 % interval of the gain over what is live must lie above this."""
     max_loss: float = Field(0.01, ge=0)
-    """No other mode may lose more than this, its whole interval below."""
+    """No other mode, with or without reranker, may lose more than this and be shown to lose."""
+    max_slice_loss: float = Field(0.03, ge=0)
+    """Likewise for each group of test queries: by metadata, source, length and so on."""
+    min_slice_queries: int = Field(30, ge=10)
+    """Smaller groups are reported, but decide nothing."""
+    max_forgetting: float | None = Field(0.05, ge=0)
+    """On probes outside the domain the tuned model may lose this much nDCG@10 on average; null is any loss."""
+    max_latency_ms: float | None = Field(None, gt=0)
+    """19 of 20 queries must be answered within this time; null is any time."""

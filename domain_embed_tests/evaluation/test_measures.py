@@ -6,6 +6,8 @@ from math import log2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sklearn.metrics import ndcg_score
 
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.evaluation.measures import MEASURES, mean_measures, score_run
@@ -88,4 +90,60 @@ def _by_definition(ranking: list[str], grades: Mapping[str, int]) -> dict[str, f
         "RR@10": max((1 / rank for rank, hit in enumerate(hits[:10], start=1) if hit), default=0.0),
     }
     recalls = {f"R@{k}": sum(hits[:k]) / len(grades) for k in (1, 5, 10, 100)}
-    return figures | recalls | {f"P@{k}": sum(hits[:k]) / k for k in (5, 10)}
+    figures["AP@100"] = sum(sum(hits[:rank]) / rank for rank, hit in enumerate(hits[:100], 1) if hit) / len(grades)
+    figures["Judged@10"] = sum(hits[:10]) / max(len(hits[:10]), 1)
+    successes = {f"Success@{k}": float(any(hits[:k])) for k in (1, 5, 10)}
+    return figures | recalls | successes | {f"P@{k}": sum(hits[:k]) / k for k in (5, 10)}
+
+
+@settings(max_examples=100, deadline=None)
+@given(run=_RUNS, qrels=_QRELS)
+def test_graded_ndcg_agrees_with_scikit_learn(run: Run, qrels: Qrels) -> None:
+    scores = score_run(run, qrels)
+    for query_id, grades in qrels.items():
+        ranking = list(run.get(query_id, ()))
+        everything = [*ranking, *(p for p in (f"p{n}" for n in range(25)) if p not in ranking)]
+        if len(ranking) >= 10:  # it has no unranked items: a shorter ranking would be filled up
+            gains = [[grades.get(p, 0) for p in everything]]
+            descending = [[float(-place) for place in range(len(everything))]]
+            expected = ndcg_score(gains, descending, k=10, ignore_ties=True)
+            assert scores.loc[query_id, "nDCG@10"] == pytest.approx(expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(run=_RUNS, qrels=_QRELS)
+def test_agrees_with_sentence_transformers_evaluator(run: Run, qrels: Qrels) -> None:
+    """Its grades are yes or no, and it knows nothing of missing queries: it is given an empty answer for them."""
+    queries = sorted(qrels)
+    evaluator = InformationRetrievalEvaluator(
+        {query_id: query_id for query_id in queries},
+        {f"p{n}": "" for n in range(25)},
+        {query_id: set(qrels[query_id]) for query_id in queries},
+        mrr_at_k=[10], ndcg_at_k=[10], accuracy_at_k=[1, 5, 10], precision_recall_at_k=[1, 5, 10, 100], map_at_k=[100],
+    )  # fmt: skip
+    answers = [
+        [{"corpus_id": p, "score": float(-place)} for place, p in enumerate(run.get(query_id, ()))]
+        for query_id in queries
+    ]
+    theirs = evaluator.compute_metrics(answers)
+    ours = mean_measures(score_run(run, {query_id: dict.fromkeys(grades, 1) for query_id, grades in qrels.items()}))
+    assert ours["nDCG@10"] == pytest.approx(theirs["ndcg@k"][10])
+    assert ours["RR@10"] == pytest.approx(theirs["mrr@k"][10])
+    assert ours["AP@100"] == pytest.approx(theirs["map@k"][100])
+    assert [ours[f"Success@{k}"] for k in (1, 5, 10)] == pytest.approx([theirs["accuracy@k"][k] for k in (1, 5, 10)])
+    assert [ours[f"R@{k}"] for k in (1, 5, 10, 100)] == pytest.approx([theirs["recall@k"][k] for k in (1, 5, 10, 100)])
+    assert [ours[f"P@{k}"] for k in (5, 10)] == pytest.approx([theirs["precision@k"][k] for k in (5, 10)])
+
+
+def test_order_decides_where_scores_would_tie() -> None:
+    """A ranking holds no scores, so two passages a store scored alike stand as the store's rule put them."""
+    first = score_run({"q": ["b", "a"]}, {"q": {"a": 1}}).loc["q", "RR@10"]
+    second = score_run({"q": ["a", "b"]}, {"q": {"a": 1}}).loc["q", "RR@10"]
+    assert (first, second) == (0.5, 1.0)
+
+
+def test_judged_counts_grade_zero_and_short_answers_by_their_length() -> None:
+    scores = score_run({"q": ["a", "no", "x", "y"]}, {"q": {"a": 1, "no": 0, "elsewhere": 1}}).loc["q"]
+    assert scores["Judged@10"] == pytest.approx(2 / 4)
+    assert scores["Success@1"] == 1
+    assert scores["AP@100"] == pytest.approx(1 / 2)

@@ -1,0 +1,95 @@
+"""What an evaluation is about, and what else is known of the models it compares."""
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from domain_embed.contracts.records import Comparison, Mode
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Gate(BaseModel):
+    """A check that everything rests on, like parity or leakage, and what it found."""
+
+    model_config = _FROZEN
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Forgetting(BaseModel):
+    """nDCG@10 of base and tuned model on probes outside the domain, by name of the probe."""
+
+    model_config = _FROZEN
+
+    base: dict[str, float]
+    tuned: dict[str, float]
+
+    @property
+    def loss(self) -> float:
+        """Mean of base minus tuned over the probes that both were measured on; negative when the tuned is better."""
+        probes = self.base.keys() & self.tuned.keys()
+        return sum(self.base[probe] - self.tuned[probe] for probe in probes) / len(probes) if probes else 0.0
+
+
+class Serving(BaseModel):
+    """How one system serves: latency of single queries, one after the other, and what its index misses.
+
+    `ann_recall` is the share of the exact first ten that approximate dense search finds; None without dense search.
+    """
+
+    model_config = _FROZEN
+
+    system: str
+    queries: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    ann_recall: float | None
+
+
+class Containment(BaseModel):
+    """Of the test queries whose answer is known as text: the share whose first k passages hold it, by k."""
+
+    model_config = _FROZEN
+
+    queries: int
+    shares: dict[int, float]
+    intervals: dict[int, tuple[float, float]]
+
+
+class Subject(BaseModel):
+    """What was evaluated, and where it comes from.
+
+    `dense_weights` is the share of the dense score in weighted fusion, tuned on validation queries, by model.
+    """
+
+    model_config = _FROZEN
+
+    domain: str
+    served_mode: Mode
+    served_rerank: bool = False
+    queries_per_split: dict[str, int]
+    passages: int
+    challenger_fingerprint: str
+    baseline_fingerprint: str
+    champion_fingerprint: str | None = None
+    model_path: str
+    collection: str
+    created_at: AwareDatetime
+    dense_weights: dict[str, float] = {}
+
+
+class Circumstances(BaseModel):
+    """What else was found out and bears on the decision; None and empty is what was not measured.
+
+    `validation` is the headline's comparison on the validation queries, which chose the checkpoint.
+    """
+
+    model_config = _FROZEN
+
+    gates: tuple[Gate, ...] = ()
+    validation: Comparison | None = None
+    forgetting: Forgetting | None = None
+    containment: dict[str, Containment] = {}
+    serving: tuple[Serving, ...] = ()

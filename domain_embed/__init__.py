@@ -6,6 +6,7 @@ import os
 # waited for may not even be running: training was seen at a fifteenth of its speed beside other work, with this at a
 # fifth, and unchanged on a quiet machine. It is read when torch is loaded, so it stands before any import of it.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
 from domain_embed.monitoring.log_writer import log_click, log_feedback, log_query
 
 __all__ = ["log_click", "log_feedback", "log_query"]

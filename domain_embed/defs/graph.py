@@ -1,6 +1,6 @@
 """The asset graph of one domain, at one glance."""
 
-from domain_embed.defs import data, evidence, labels, mining, model
+from domain_embed.defs import data, evidence, labels, mining, model, reranker
 from domain_embed.defs.work import AssetRecipe
 
 TABLE = frozenset({"parquet"})
@@ -26,6 +26,10 @@ RECIPES = (
     ),
     AssetRecipe(
         mining.hard_negatives, ("splits", "judgments", "base_collection"), "training", TABLE, sections=("mining",)
+    ),
+    AssetRecipe(
+        reranker.reranker, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
+        sections=("model", "reranker"),
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),

@@ -31,7 +31,7 @@ class CrossEncoderReranker:
     def __init__(self, model: "CrossEncoder", max_tokens: int) -> None:
         self.max_tokens = max_tokens
         self.fingerprint = reranker_fingerprint(model, max_tokens)
-        self._model = model.to(_inference_dtype(model.device.type)).eval()
+        self._model = model.to(compute_dtype(model.device.type)).eval()
 
     @classmethod
     def load(cls, name: str, max_tokens: int | None = None, *, device: str | None = None) -> "CrossEncoderReranker":
@@ -83,7 +83,8 @@ def load_cross_encoder(name: str, *, device: str | None = None) -> "CrossEncoder
 def require_own_tokenizer(model: "CrossEncoder", name: str) -> None:
     """Raises ModelError when the tokenizer is missing, cannot pad, or numbers more tokens than the model knows."""
     tokenizer = model.tokenizer
-    if getattr(tokenizer, "backend_tokenizer", None) is None:
+    # Without files, transformers makes a tokenizer of special tokens only: every word would be the same unknown one.
+    if getattr(tokenizer, "backend_tokenizer", None) is None or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ModelError(f"reranker {name!r} has no tokenizer.json", "save the model together with its fast tokenizer")
     known = model.transformers_model.get_input_embeddings().num_embeddings
     if len(tokenizer) > known:
@@ -139,8 +140,8 @@ def pair_logits(model: "CrossEncoder", inputs: dict[str, Any]) -> Any:
     return model.transformers_model(**features).logits[:, 0]
 
 
-def _inference_dtype(device: str) -> Any:
-    """bf16 where the hardware multiplies it natively, else fp32."""
+def compute_dtype(device: str) -> Any:
+    """bf16 where the hardware multiplies it natively; else fp16 on a GPU, fp32 on a CPU."""
     import torch
 
     if device == "cuda":

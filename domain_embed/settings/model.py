@@ -86,7 +86,7 @@ class RerankerSettings(Section):
     """Leave the word embeddings as they are."""
     max_tokens: int = Field(160, ge=16)
     """Longest query and passage together; the rest of the longer one is cut, in training and in use."""
-    depth: int = Field(20, ge=2)
+    depth: int = Field(20, ge=10, le=1000)
     """How many of the base model's best passages are put in a new order, to compare with the old one."""
     queries: int = Field(200, ge=2)
     """For how many validation queries: a cross-encoder scores a few dozen pairs a second on a laptop."""

@@ -69,6 +69,16 @@ class AssetTracker:
         self._client.set_registered_model_alias(name, alias, version)
         return version
 
+    def register_folder(self, folder: Path, name: str, alias: str, tags: Mapping[str, str]) -> str:
+        """Logs a folder as it is, for models MLflow has no flavor for, and registers it like `register_model`."""
+        self._client.log_artifacts(self.run_id, str(folder), "model")
+        if not self._client.search_registered_models(f"name='{name}'"):
+            self._client.create_registered_model(name)
+        source = f"runs:/{self.run_id}/model"
+        version = self._client.create_model_version(name, source, self.run_id, tags=dict(tags)).version
+        self._client.set_registered_model_alias(name, alias, version)
+        return str(version)
+
     def flush(self) -> None:
         """Sends what is pending."""
         if self._pending:

@@ -11,6 +11,8 @@ from domain_embed.contracts.ports import Reranker, VectorStore
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
+from domain_embed.encoding.reranker import CrossEncoderReranker
+from domain_embed.encoding.score_cache import CachedReranker
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import DomainSettings, Environment, ModelSettings, RetrievalSettings
 from domain_embed.stores.tables import TableStore
@@ -18,6 +20,7 @@ from domain_embed.stores.vectors import FileVectorCache
 
 STORE_FOLDER = ".store"
 CHECKPOINT_PREFIX = "checkpoint:"
+RERANKER_PREFIX = "reranker:"
 LIVE, BASE, CHALLENGER = "live", "base", "challenger"
 """The aliases: what queries use, the base model's collection, and the newest tuned model's."""
 
@@ -32,6 +35,7 @@ class Workspace:
         self.root = environment.home / STORE_FOLDER / "domains" / domain
         self.tables = TableStore(self.root / "tables")
         self.checkpoints = self.root / "checkpoints"
+        self.rerankers = self.root / "rerankers"
         self.reports = self.root / "reports"
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
@@ -72,18 +76,60 @@ class Workspace:
         """The encoder a collection was built with."""
         return self.encoder(info.model, ModelSettings(**info.model_settings))
 
+    def save_reranker(self, record: dict[str, Any]) -> None:
+        """Makes this the domain's reranker: `model`, `max_tokens`, `fingerprint`, and how it did; no model for none."""
+        self.rerankers.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._reranker_file, json.dumps(record, indent=1))
+
+    def reranker_record(self) -> dict[str, Any]:
+        """What the last run said of the reranker. Raises NotReadyError when none has run."""
+        return self._read_json(self._reranker_file, "reranker")
+
+    def reranker(self) -> CrossEncoderReranker | None:
+        """The domain's reranker, loaded once per process; None when it has none.
+
+        Raises ModelError when its model cannot be loaded, and StoreError when that is another one than it was.
+        """
+        record = self.reranker_record() if self._reranker_file.exists() else {}
+        if not record.get("model"):
+            return None
+        found = _load_reranker(self.reranker_location(record["model"]), record["max_tokens"])
+        if found.fingerprint != record["fingerprint"]:
+            raise StoreError(
+                f"reranker {record['model']!r} is model {found.fingerprint}, not {record['fingerprint']} as it was",
+                f"`domain-embed run {self.domain} --force` takes the new one",
+            )
+        return found
+
+    def teacher(self) -> Reranker | None:
+        """The domain's reranker with a memory on disk: it is asked about each pair once. None when there is none."""
+        found = self.reranker()
+        return CachedReranker(found, self.vector_cache(f"teacher-{found.fingerprint}")) if found else None
+
+    def reranker_location(self, model: str) -> str:
+        """The folder or hub id behind `reranker.source`, or behind `reranker:FINGERPRINT`."""
+        if model.startswith(RERANKER_PREFIX):
+            return str(self.rerankers / model.removeprefix(RERANKER_PREFIX))
+        return self.model_location(model)
+
+    @property
+    def _reranker_file(self) -> Path:
+        return self.rerankers / "current.json"
+
     def searcher(
         self, collection: str, settings: RetrievalSettings | None = None, reranker: Reranker | None = None
     ) -> Searcher:
         """A searcher over a collection, with the encoder it was built with; as the domain's file says by default.
 
-        Where the settings leave the dense weight open, it is the one tuned for this collection, if any.
+        Where the settings leave the dense weight open, it is the one tuned for this collection, if any; where they ask
+        for reranking, it is done by the domain's reranker unless another is given.
         """
         opened = self.vector_store.open(collection)
         retrieval = settings or self.settings.retrieval
         if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
             retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
-        return Searcher(opened, self.encoder_of(opened.info), retrieval, reranker)
+        second_stage = reranker or (self.reranker() if retrieval.rerank else None)
+        return Searcher(opened, self.encoder_of(opened.info), retrieval, second_stage)
 
     def tuned_weight(self, collection: str) -> dict[str, Any] | None:
         """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""
@@ -184,3 +230,8 @@ def write_atomically(path: Path, text: str) -> None:
 @lru_cache(maxsize=3)
 def _load_encoder(model: str, settings: ModelSettings) -> TorchEncoder:
     return TorchEncoder.load(model, settings)
+
+
+@lru_cache(maxsize=1)
+def _load_reranker(model: str, max_tokens: int) -> CrossEncoderReranker:
+    return CrossEncoderReranker.load(model, max_tokens)

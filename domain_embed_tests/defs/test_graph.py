@@ -50,6 +50,7 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "splits": {"judgments"},
         "quality_report": {"passages", "labels", "judgments", "splits", "base_collection"},
         "hard_negatives": {"splits", "judgments", "base_collection"},
+        "reranker": {"splits", "hard_negatives"},
         "checkpoint": {"splits", "hard_negatives"},
         "collection": {"checkpoint", "passages"},
         "eval_report": {"splits", "base_collection", "collection"},

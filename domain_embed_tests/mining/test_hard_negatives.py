@@ -172,7 +172,9 @@ def test_the_real_model_finds_near_misses_of_the_same_topic(minilm: TorchEncoder
     assert not [row for row in rows if row["passage_id"] in positives[row["query_id"]]]
     assert all(row["score"] <= 0.95 * row["positive_score"] + 1e-6 for row in rows)
     assert mining.queries == 60
-    assert mined(rows, "q28") == ["cert-revoke", "cert-clock", "cert-client", "dns-servfail", "cert-chain"]
+    found = mined(rows, "q28")
+    assert found[:3] == ["cert-revoke", "cert-clock", "cert-client"]
+    assert set(found[3:]) == {"dns-servfail", "cert-chain"}  # they score the same up to rounding
 
 
 def test_the_same_text_under_another_id_shares_its_positives(collection: Collection) -> None:

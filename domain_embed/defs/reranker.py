@@ -1,0 +1,163 @@
+"""Asset body of the reranker, and how it is judged: by what it does to the base model's ranking."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as package_version
+from typing import Any
+
+from domain_embed.contracts.ports import Collection, Encoder, Reranker
+from domain_embed.contracts.records import Comparison, Hit, Qrels, Run, embedded_text
+from domain_embed.defs.model import RECORDED_PACKAGES
+from domain_embed.defs.plots import curve_markdown
+from domain_embed.defs.work import Produced, Work
+from domain_embed.encoding.reranker import CrossEncoderReranker
+from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.significance import compare
+from domain_embed.settings import RerankerSettings
+from domain_embed.stores.tracking import registered_name
+from domain_embed.stores.workspace import BASE, RERANKER_PREFIX
+from domain_embed.training.pairs import training_pairs
+from domain_embed.training.reranker import TrainedReranker, train_reranker
+
+NONE, TRAIN = "none", "train"
+CURRENT = "current"
+"""The registry alias of the newest one."""
+
+
+def reranker(work: Work) -> Produced:
+    """A cross-encoder for a second look at the best passages, judged on validation queries; none unless asked for."""
+    settings, workspace = work.settings.reranker, work.workspace
+    if settings.source == NONE:
+        workspace.save_reranker({"source": NONE})
+        return Produced(NONE, {"source": NONE})
+    work.tracker.log_params(settings.model_dump(mode="json"))
+    trained = _train(work) if settings.source == TRAIN else None
+    model = RERANKER_PREFIX + trained.fingerprint if trained else settings.source
+    found = CrossEncoderReranker.load(workspace.reranker_location(model), settings.max_tokens)
+    judged = _judge(work, found)
+    registered = _register(work, trained) if trained else "not registered: it was not made here"
+    workspace.save_reranker(
+        {
+            "source": settings.source, "model": model, "max_tokens": settings.max_tokens,
+            "fingerprint": found.fingerprint, "validation": judged.as_json(),
+        }
+    )  # fmt: skip
+    return Produced(
+        found.fingerprint,
+        {
+            "source": settings.source,
+            "model": model,
+            "model fingerprint": found.fingerprint,
+            "registered as": registered,
+            "on validation": judged.words(),
+            **({"loss": curve_markdown(list(enumerate(trained.loss, start=1)), "step", "loss")} if trained else {}),
+        },
+        {
+            "validation_ndcg_at_10": judged.reranked,
+            "base_validation_ndcg_at_10": judged.base,
+            "gain": judged.comparison.delta,
+            "gain_low": judged.comparison.ci95[0],
+            "gain_high": judged.comparison.ci95[1],
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Mean nDCG@10 of the base model's ranking of some validation queries, as it is and put in order anew."""
+
+    base: float
+    reranked: float
+    depth: int
+    comparison: Comparison
+
+    def words(self) -> str:
+        """The figures in a sentence."""
+        one = self.comparison
+        return (
+            f"nDCG@10 {self.base:.4f} → {self.reranked:.4f} by reranking the base model's best {self.depth} of "
+            f"{one.wins + one.ties + one.losses} queries: {one.delta:+.4f} "
+            f"(95 % interval {one.ci95[0]:+.4f} to {one.ci95[1]:+.4f}), {one.wins} better, {one.losses} worse"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures by name."""
+        return asdict(self)
+
+
+def judge_reranker(
+    reranker: Reranker, queries: Mapping[str, str], qrels: Qrels, rankings: Mapping[str, Sequence[Hit]],
+    settings: RerankerSettings,
+) -> Judged:  # fmt: skip
+    """Compares rankings with themselves in the reranker's order, paired by query.
+
+    Args:
+        reranker: Who puts them in order.
+        queries: Text by query id.
+        qrels: What answers them.
+        rankings: Hits with payload per query id.
+        settings: Resamples and seed of the comparison.
+    """
+    base = {query_id: [hit.passage_id for hit in hits] for query_id, hits in rankings.items()}
+    new = _in_new_order(reranker, queries, rankings)
+    before, after = score_run(base, qrels)[HEADLINE], score_run(new, qrels)[HEADLINE]
+    comparison = compare(
+        "base/dense+rerank", "base/dense", HEADLINE, after, before, resamples=settings.resamples, seed=settings.seed
+    )
+    return Judged(float(before.mean()), float(after.mean()), settings.depth, comparison)
+
+
+def _in_new_order(reranker: Reranker, queries: Mapping[str, str], rankings: Mapping[str, Sequence[Hit]]) -> Run:
+    """All pairs are scored together, so that batches hold texts of like length; ties go by passage id."""
+    pairs = [(query_id, hit) for query_id, hits in rankings.items() for hit in hits]
+    scores = reranker.score([(queries[query_id], embedded_text(hit.title, hit.text)) for query_id, hit in pairs])
+    scored: dict[str, list[tuple[float, str]]] = {query_id: [] for query_id in rankings}
+    for (query_id, hit), score in zip(pairs, scores.tolist(), strict=True):
+        scored[query_id].append((-score, hit.passage_id))
+    return {query_id: [passage_id for _, passage_id in sorted(found)] for query_id, found in scored.items()}
+
+
+def _judge(work: Work, found: Reranker) -> Judged:
+    """On a sample of the validation queries, through the base model's collection."""
+    settings, workspace = work.settings.reranker, work.workspace
+    collection = workspace.vector_store.open(workspace.aliased(BASE))
+    frame = workspace.tables.read("splits").read().to_pandas()
+    rows = frame[frame["split"] == "validation"]
+    texts = rows.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
+    sample = texts.sample(min(settings.queries, len(texts)), random_state=settings.seed).sort_index()
+    qrels: dict[str, dict[str, int]] = {query_id: {} for query_id in sample.index}
+    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
+        if query_id in qrels:
+            qrels[query_id][passage_id] = int(grade)
+    queries = dict(sample)
+    rankings = _base_rankings(collection, workspace.encoder_of(collection.info), queries, settings.depth)
+    return judge_reranker(found, queries, qrels, rankings, settings)
+
+
+def _base_rankings(
+    collection: Collection, encoder: Encoder, queries: Mapping[str, str], depth: int
+) -> dict[str, list[Hit]]:
+    vectors = encoder.encode_queries(list(queries.values()))
+    return dict(zip(queries, collection.search_dense(vectors, depth, exact=True, payload=True), strict=True))
+
+
+def _train(work: Work) -> TrainedReranker:
+    tables, settings, workspace = work.workspace.tables, work.settings.reranker, work.workspace
+    splits, negatives = tables.read("splits"), tables.read("hard_negatives")
+    pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
+    start = settings.start or work.settings.model.base
+    record = {
+        "domain": workspace.domain,
+        "start": start,
+        "splits": splits.version,
+        "hard_negatives": negatives.version,
+        "reranker": settings.model_dump(mode="json"),
+        "packages": {name: package_version(name) for name in RECORDED_PACKAGES},
+    }
+    return train_reranker(workspace.model_location(start), settings, pairs, workspace.rerankers, record, work.tracker)
+
+
+def _register(work: Work, trained: TrainedReranker) -> str:
+    name = f"{registered_name(work.workspace.domain)}-reranker"
+    tags = {"fingerprint": trained.fingerprint, "domain": work.workspace.domain}
+    return f"{name} version {work.tracker.register_folder(trained.path, name, CURRENT, tags)}"

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.aws import aws_domain
-from domain_embed.contracts.records import CollectionInfo, Point, SparseVector, embedded_text
+from domain_embed.contracts.records import CollectionInfo, Point, SparseVector
 from domain_embed.contracts.tables import SPLITS, content_hash
 from domain_embed.encoding.bm25 import Bm25Weights
 from domain_embed.mining.hard_negatives import mine_hard_negatives
@@ -148,7 +148,7 @@ def _points(
         yield [
             Point(
                 f"p{number}", f"p{number}", "", f"{texts[number % len(texts)]} {number}", {},
-                content_hash("", embedded_text("", f"{number}")), vector, _scaled(sparse[number % len(texts)], generator),
+                content_hash("", str(number)), vector, _scaled(sparse[number % len(texts)], generator),
             )
             for number, vector in zip(numbers.tolist(), noisy, strict=True)
         ]  # fmt: skip

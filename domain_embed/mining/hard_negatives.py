@@ -4,7 +4,7 @@ Judged negatives come first. Then each miner's best passages are candidates; one
 query and to its known positives, and what comes too close to either is left out; a few of the rest are drawn, and a
 cross-encoder may look at those once more.
 
-Memory: one block of queries, about 60 bytes a passage, and the training queries with their positives. The vectors lie
+Memory: one block of queries, about 70 bytes a passage, and the training queries with their positives. The vectors lie
 in a temporary file of 4 · dimensions bytes a passage. Time: one product of all queries with all passages.
 """
 
@@ -175,14 +175,14 @@ class _Mining:
     def _mined(
         self, closeness: Closeness, rankings: Sequence[NDArray[np.int64]], positive_score: float, taken: set[int]
     ) -> list[Row]:
-        rows, ranks, found_by = self._candidates(closeness.query, rankings)
+        rows, ranks, found_by = self._candidates(closeness.query, rankings, taken)
         if not len(rows):
             return []
         scores = closeness.scores(rows)
         alike = closeness.alike(rows, closeness.query.positives)
         near = alike >= self.settings.near_duplicate
         close = ~near & (scores > limit(positive_score, self.settings))
-        eligible = np.flatnonzero(~near & ~close & ~np.isin(rows, list(taken)))
+        eligible = np.flatnonzero(~near & ~close)
         self.report.like_positive += int(near.sum())
         self.report.too_close += int(close.sum())
         wanted = self.settings.per_query - len(taken)
@@ -196,9 +196,12 @@ class _Mining:
         ]  # fmt: skip
 
     def _candidates(
-        self, query: TrainingQuery, rankings: Sequence[NDArray[np.int64]]
+        self, query: TrainingQuery, rankings: Sequence[NDArray[np.int64]], taken: set[int]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Rows, best ranks and finders (one bit each) of all miners' candidates, by rank, then passage id."""
+        """Rows, best ranks and finders (one bit each) of all miners' candidates, by rank, then passage id.
+
+        Judged negatives, which are `taken`, are no candidates, and neither is what has a positive's content.
+        """
         positive_content = self.passages.content[query.positives]
         rows, ranks, bits = [], [], []
         for number, ranking in enumerate(rankings):
@@ -212,6 +215,7 @@ class _Mining:
         finders = np.zeros(len(found), dtype=np.int64)
         np.bitwise_or.at(finders, owner, np.concatenate(bits))
         order = np.lexsort((self.passages.place[found], best))
+        order = order[~np.isin(found[order], list(taken))]
         return found[order], best[order], finders[order]
 
     def _names(self, bits: int) -> str:

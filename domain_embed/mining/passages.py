@@ -1,4 +1,4 @@
-"""The passages of a collection as rows of numbers: about 60 bytes each, and their vectors in a file.
+"""The passages of a collection as rows of numbers: about 70 bytes each, and their vectors in a file.
 
 Everything that mining compares is a row number here; ids and hashes as Python strings would take five times as much.
 """
@@ -27,12 +27,11 @@ class PassageRows:
     `content[row]` is equal for equal content; `place[row]` is the row's place when ids are sorted.
     """
 
-    def __init__(self, ids: pa.Array, content: NDArray[np.uint64]) -> None:
+    def __init__(self, ids: pa.Array, hashes: NDArray[np.uint64], content: NDArray[np.uint64]) -> None:
         self._ids = ids
-        hashes = _hashed(ids)
         self._by_hash = np.argsort(hashes)
         self._hashes = hashes[self._by_hash]
-        if len(hashes) and not np.all(self._hashes[1:] > self._hashes[:-1]):
+        if not np.all(self._hashes[1:] > self._hashes[:-1]):
             raise StoreError("two passages have the same id, or the same hash of it", "give passages distinct ids")
         self.content = content
         self.place = np.empty(len(ids), dtype=np.int64)
@@ -43,15 +42,14 @@ class PassageRows:
     @classmethod
     def of(cls, collection: Collection) -> "PassageRows":
         """Reads ids and content hashes of a collection once."""
-        ids: list[pa.Array] = []
-        content: list[NDArray[np.uint64]] = []
+        ids: list[pa.Array] = [pa.array([], pa.string())]
+        hashes, content = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
         for page in _pages(collection.content_hashes()):
-            page_ids, page_hashes = zip(*page, strict=True)
+            page_ids, page_content = zip(*page, strict=True)
             ids.append(pa.array(page_ids, pa.string()))
-            content.append(_hashed(page_hashes))
-        if not ids:
-            return cls(pa.array([], pa.string()), np.empty(0, np.uint64))
-        return cls(pa.concat_arrays(ids), np.concatenate(content))
+            hashes.append(_hashed(page_ids))
+            content.append(_hashed(page_content))
+        return cls(pa.concat_arrays(ids), np.concatenate(hashes), np.concatenate(content))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -123,10 +121,9 @@ class VectorFile:
         self._file.close()
 
 
-def _hashed(texts: Sequence[str] | pa.Array) -> NDArray[np.uint64]:
-    """64 bits of each text: two of a million differ in all but one case in 30 million."""
-    values = texts.to_numpy(zero_copy_only=False) if isinstance(texts, pa.Array) else np.array(texts, dtype=object)
-    return pd.util.hash_array(values, categorize=False)
+def _hashed(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """64 bits of each text: that two of a million are equal has a chance of one in 30 million."""
+    return pd.util.hash_array(np.array(texts, dtype=object), categorize=False)
 
 
 def _pages(items: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:

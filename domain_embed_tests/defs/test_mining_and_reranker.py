@@ -30,7 +30,7 @@ class Longest:
 
 
 def test_a_reranker_is_judged_by_what_it_does_to_the_ranking() -> None:
-    hits = [Hit("p1", 0.9, "", "xx"), Hit("p2", 0.8, "x", "xx"), Hit("p3", 0.7, "", "xxxx"), Hit("p0", 0.6, "", "xxxx")]
+    hits = [Hit("p1", 0.9, "", "xx"), Hit("p2", 0.8, "x", "x"), Hit("p3", 0.7, "", "xxxx"), Hit("p0", 0.6, "", "xxxx")]
     judged = judge_reranker(
         Longest(), {"a": "ask", "b": "ask too"}, {"a": {"p3": 1}, "b": {"p1": 1}}, {"a": hits, "b": hits[:2]},
         RerankerSettings(resamples=100),
@@ -119,7 +119,7 @@ def test_judged_negatives_reach_the_table(whole: Whole) -> None:
         file.write(json.dumps(row) + "\n")
     outcome = whole.run(("labels", "judgments", "splits", "hard_negatives"))
     assert outcome is not None
-    assert set(outcome.worked) == {"labels", "judgments", "hard_negatives"}
+    assert set(outcome.worked) == {"labels", "judgments", "splits", "hard_negatives"}
     table = whole.workspace.tables.read("hard_negatives").read().to_pandas()
     judged = table[table["rank"] == 0]
     assert judged[["query_id", "passage_id"]].to_numpy().tolist() == [[asked["query_id"], other]]

@@ -5,17 +5,19 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from typing import Any
 
-from domain_embed.contracts.ports import Collection, Encoder, Reranker
-from domain_embed.contracts.records import Comparison, Hit, Qrels, Run, embedded_text
+from domain_embed.contracts.errors import TrainingError
+from domain_embed.contracts.ports import Reranker
+from domain_embed.contracts.records import Comparison, Hit, Qrels
 from domain_embed.defs.model import RECORDED_PACKAGES
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.work import Produced, Work
 from domain_embed.encoding.reranker import CrossEncoderReranker
 from domain_embed.evaluation.measures import HEADLINE, score_run
 from domain_embed.evaluation.significance import compare
+from domain_embed.retrieval.reranking import rerank_heads
 from domain_embed.settings import RerankerSettings
 from domain_embed.stores.tracking import registered_name
-from domain_embed.stores.workspace import BASE, RERANKER_PREFIX
+from domain_embed.stores.workspace import BASE, RERANKER_PREFIX, Workspace
 from domain_embed.training.pairs import training_pairs
 from domain_embed.training.reranker import TrainedReranker, train_reranker
 
@@ -96,49 +98,42 @@ def judge_reranker(
         queries: Text by query id.
         qrels: What answers them.
         rankings: Hits with payload per query id.
-        settings: Resamples and seed of the comparison.
+        settings: Depth, resamples and seed of the comparison.
     """
-    base = {query_id: [hit.passage_id for hit in hits] for query_id, hits in rankings.items()}
-    new = _in_new_order(reranker, queries, rankings)
-    before, after = score_run(base, qrels)[HEADLINE], score_run(new, qrels)[HEADLINE]
+    texts = [queries[query_id] for query_id in rankings]
+    new = rerank_heads(reranker, texts, {"dense": list(rankings.values())}, settings.depth)["dense"]
+    before, after = (
+        score_run({query_id: [hit.passage_id for hit in hits] for query_id, hits in ranked.items()}, qrels)[HEADLINE]
+        for ranked in (rankings, dict(zip(rankings, new, strict=True)))
+    )
     comparison = compare(
         "base/dense+rerank", "base/dense", HEADLINE, after, before, resamples=settings.resamples, seed=settings.seed
     )
     return Judged(float(before.mean()), float(after.mean()), settings.depth, comparison)
 
 
-def _in_new_order(reranker: Reranker, queries: Mapping[str, str], rankings: Mapping[str, Sequence[Hit]]) -> Run:
-    """All pairs are scored together, so that batches hold texts of like length; ties go by passage id."""
-    pairs = [(query_id, hit) for query_id, hits in rankings.items() for hit in hits]
-    scores = reranker.score([(queries[query_id], embedded_text(hit.title, hit.text)) for query_id, hit in pairs])
-    scored: dict[str, list[tuple[float, str]]] = {query_id: [] for query_id in rankings}
-    for (query_id, hit), score in zip(pairs, scores.tolist(), strict=True):
-        scored[query_id].append((-score, hit.passage_id))
-    return {query_id: [passage_id for _, passage_id in sorted(found)] for query_id, found in scored.items()}
-
-
 def _judge(work: Work, found: Reranker) -> Judged:
     """On a sample of the validation queries, through the base model's collection."""
     settings, workspace = work.settings.reranker, work.workspace
-    collection = workspace.vector_store.open(workspace.aliased(BASE))
+    queries, qrels = _validation_set(workspace, settings)
+    searcher = workspace.searcher(workspace.aliased(BASE), work.settings.retrieval, found)
+    ranked = searcher.rank(list(queries.values()), settings.depth, ["dense"], exact=True, payload=True)["dense"]
+    return judge_reranker(found, queries, qrels, dict(zip(queries, ranked, strict=True)), settings)
+
+
+def _validation_set(workspace: Workspace, settings: RerankerSettings) -> tuple[dict[str, str], Qrels]:
+    """Texts and judgments of a sample of the validation queries. Raises TrainingError when there are none."""
     frame = workspace.tables.read("splits").read().to_pandas()
     rows = frame[frame["split"] == "validation"]
+    if rows.empty:
+        raise TrainingError("there are no validation queries to judge a reranker on", "raise splits.validation")
     texts = rows.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
     sample = texts.sample(min(settings.queries, len(texts)), random_state=settings.seed).sort_index()
     qrels: dict[str, dict[str, int]] = {query_id: {} for query_id in sample.index}
     for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
         if query_id in qrels:
             qrels[query_id][passage_id] = int(grade)
-    queries = dict(sample)
-    rankings = _base_rankings(collection, workspace.encoder_of(collection.info), queries, settings.depth)
-    return judge_reranker(found, queries, qrels, rankings, settings)
-
-
-def _base_rankings(
-    collection: Collection, encoder: Encoder, queries: Mapping[str, str], depth: int
-) -> dict[str, list[Hit]]:
-    vectors = encoder.encode_queries(list(queries.values()))
-    return dict(zip(queries, collection.search_dense(vectors, depth, exact=True, payload=True), strict=True))
+    return dict(sample), qrels
 
 
 def _train(work: Work) -> TrainedReranker:

@@ -121,15 +121,13 @@ class Workspace:
     ) -> Searcher:
         """A searcher over a collection, with the encoder it was built with; as the domain's file says by default.
 
-        Where the settings leave the dense weight open, it is the one tuned for this collection, if any; where they ask
-        for reranking, it is done by the domain's reranker unless another is given.
+        Where the settings leave the dense weight open, it is the one tuned for this collection, if any.
         """
         opened = self.vector_store.open(collection)
         retrieval = settings or self.settings.retrieval
         if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
             retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
-        second_stage = reranker or (self.reranker() if retrieval.rerank else None)
-        return Searcher(opened, self.encoder_of(opened.info), retrieval, second_stage)
+        return Searcher(opened, self.encoder_of(opened.info), retrieval, reranker)
 
     def tuned_weight(self, collection: str) -> dict[str, Any] | None:
         """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""

@@ -219,3 +219,32 @@ def test_vectors_that_cannot_be_spooled_are_a_clear_error(tmp_path: Path) -> Non
     collection = collection_of(COSINES)
     with pytest.raises(StoreError, match="cannot be spooled"):
         VectorFile(collection, PassageRows.of(collection), tmp_path / "missing")
+
+
+def test_a_store_may_page_ids_and_vectors_in_any_order(tmp_path: Path) -> None:
+    stored = collection_of({name: number / 10 for number, name in enumerate("abcdefg")})
+
+    class Shuffled:
+        info = stored.info
+
+        def content_hashes(self) -> Any:
+            return iter(sorted(stored.content_hashes(), key=lambda pair: "gabfced".index(pair[0])))
+
+        def dense_vectors(self) -> Any:
+            for page_ids, vectors in stored.dense_vectors():
+                yield page_ids[::-1], vectors[::-1]
+
+    passages = PassageRows.of(Shuffled())  # type: ignore[arg-type]
+    assert passages.ids(np.arange(7)) == list("gabfced")
+    vectors = VectorFile(Shuffled(), passages, tmp_path)  # type: ignore[arg-type]
+    assert vectors.mapped()[:, 0] == pytest.approx([0.6, 0.0, 0.1, 0.5, 0.2, 0.4, 0.3], abs=1e-6)
+    vectors.close()
+
+
+def test_an_id_that_stands_twice_is_refused() -> None:
+    class Twice:
+        def content_hashes(self) -> Any:
+            return iter([("a", "one"), ("b", "two"), ("a", "three")])
+
+    with pytest.raises(StoreError, match="two passages have the same id"):
+        PassageRows.of(Twice())  # type: ignore[arg-type]

@@ -115,8 +115,10 @@ def test_a_person_with_a_reason_promotes_and_it_is_recorded(refused: Whole) -> N
 
 
 def test_a_person_does_not_promote_what_nobody_has_evaluated(refused: Whole) -> None:
-    refused.edit("training", learning_rate=3e-4)
-    refused.run(("checkpoint", "collection"))
+    path = refused.workspace.reports / "latest.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    report["evidence"]["challenger_fingerprint"] = "another"
+    path.write_text(json.dumps(report), encoding="utf-8")
     launch(refused, "champion", **{PROMOTE_TAG: "in a hurry"})
     assert live_is_base(refused)
     assert "materialize eval_report first" in refused.metadata("champion")["reason"]

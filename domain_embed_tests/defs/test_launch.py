@@ -42,7 +42,7 @@ def test_an_asset_without_a_section_takes_no_config() -> None:
 
 
 def test_a_value_out_of_bounds_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"run config of checkpoint cannot be used: epochs: .*greater than or equal"):
+    with pytest.raises(SettingsError, match=r"config of checkpoint cannot be used: epochs: .*greater than or"):
         launched_settings("checkpoint", SETTINGS, {"epochs": 0})
 
 

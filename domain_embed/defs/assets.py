@@ -48,6 +48,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
     home: str
     qdrant_url: str | None = None
     mlflow_tracking_uri: str | None = None
+    mlflow_ui: str | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> "Stores":
@@ -56,6 +57,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
             home=str(environment.home),
             qdrant_url=environment.qdrant_url,
             mlflow_tracking_uri=environment.mlflow_tracking_uri,
+            mlflow_ui=environment.mlflow_ui,
         )
 
     def workspace(self, domain: str) -> Workspace:
@@ -65,7 +67,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def tracking(self) -> Tracking:
         """MLflow."""
-        return Tracking(self.mlflow_tracking_uri, self._home() / STORE_FOLDER / "mlflow")
+        return Tracking(self.mlflow_tracking_uri, self._home() / STORE_FOLDER / "mlflow", self.mlflow_ui)
 
     def _home(self) -> Path:
         return Path(self.home)

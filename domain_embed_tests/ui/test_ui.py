@@ -82,9 +82,21 @@ def test_a_domain_from_files_to_champion_by_clicks(
     page.get_by_role("button", name="Reload definitions").click()
     page.get_by_text("Definitions reloaded").wait_for()
     assert ui.stale() == {"checkpoint": ["has a new code version"]}
-    page.goto(ui.lineage(DOMAIN), wait_until="domcontentloaded")
-    page.locator("foreignObject").get_by_text("Unsynced").first.wait_for()
+    page.goto(f"{ui.url}/assets/{DOMAIN}/checkpoint", wait_until="domcontentloaded")
+    page.get_by_text("Unsynced").first.hover()
+    page.get_by_text("code version").first.wait_for()
     page.screenshot(path=pictures / "stale.png")
+
+    page.goto(f"{ui.url}/assets/{DOMAIN}/hard_negatives", wait_until="domcontentloaded")
+    page.get_by_role("button", name="Materialize").first.click(modifiers=["Shift"])
+    page.get_by_text("Launchpad (configure assets)").wait_for()
+    page.get_by_text("max_relative_score: 0.95").wait_for()
+    page.screenshot(path=pictures / "launchpad.png")
+    changed = page.evaluate("document.querySelector('.CodeMirror').CodeMirror.getValue()").replace("seed: 0", "seed: 5")
+    page.evaluate("text => document.querySelector('.CodeMirror').CodeMirror.setValue(text)", changed)
+    page.get_by_role("button", name="Materialize").last.click()
+    assert [run["status"] for run in ui.wait_for_runs(2)] == ["SUCCESS", "SUCCESS"]
+    assert home.plan().statuses["hard_negatives"].causes == ("mining: settings changed",)
 
     page.goto(f"{ui.url}/assets/{DOMAIN}/eval_report", wait_until="domcontentloaded")
     page.get_by_text("report.html").first.wait_for()

@@ -1,4 +1,4 @@
-# domain-embed and its demo on a CPU, with MLflow's server, which docker-compose.yml starts from the same image.
+# domain-embed and its demo on a CPU, with the servers of Dagster and MLflow; docker-compose.yml starts each from it.
 # For a GPU leave the index out, and pip takes PyPI's CUDA build: docker build --build-arg TORCH_INDEX= .
 FROM python:3.11-slim
 
@@ -12,9 +12,10 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir domain_embed && touch domain_embed/__init__.py \
     && pip install --no-cache-dir --constraint constraints.txt \
-       ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[demo]"
+       ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[demo,postgres]"
 
 COPY workspace.yaml ./
+COPY deploy deploy
 COPY domain_embed domain_embed
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 

@@ -13,7 +13,14 @@ from filelock import FileLock, Timeout
 from domain_embed.contracts.errors import DomainEmbedError
 from domain_embed.defs.data import SOURCES, domain_group, source_version
 from domain_embed.defs.launch import launch_schema, launched_settings
-from domain_embed.defs.policies import FORCE_TAG, REASON_TAG, automation_condition, freshness_policy, pool_of
+from domain_embed.defs.policies import (
+    FORCE_TAG,
+    PROMOTE_TAG,
+    REASON_TAG,
+    automation_condition,
+    freshness_policy,
+    pool_of,
+)
 from domain_embed.defs.processes import mark_run
 from domain_embed.defs.staleness import (
     CODE_VERSION_TAG,
@@ -41,6 +48,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
     home: str
     qdrant_url: str | None = None
     mlflow_tracking_uri: str | None = None
+    mlflow_ui: str | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> "Stores":
@@ -49,6 +57,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
             home=str(environment.home),
             qdrant_url=environment.qdrant_url,
             mlflow_tracking_uri=environment.mlflow_tracking_uri,
+            mlflow_ui=environment.mlflow_ui,
         )
 
     def workspace(self, domain: str) -> Workspace:
@@ -58,7 +67,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def tracking(self) -> Tracking:
         """MLflow."""
-        return Tracking(self.mlflow_tracking_uri, self._home() / STORE_FOLDER / "mlflow")
+        return Tracking(self.mlflow_tracking_uri, self._home() / STORE_FOLDER / "mlflow", self.mlflow_ui)
 
     def _home(self) -> Path:
         return Path(self.home)
@@ -74,7 +83,7 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
     def materialize(context: dg.AssetExecutionContext, stores: Stores) -> dg.MaterializeResult:  # type: ignore[type-arg]
         mark_run(context.instance, context.run, domain)
         workspace = stores.workspace(domain)
-        forced = context.run.tags.get(FORCE_TAG) == "1"
+        forced = context.run.tags.get(FORCE_TAG) == "1" or bool(recipe.name == "champion" and _override(context.run))
         launched = launched_settings(recipe.name, settings, context.op_execution_context.op_config)
         spec = asset_spec(domain, launched, recipe)
         with _alone(workspace, recipe.name):
@@ -115,7 +124,7 @@ def _run(
     reason = run.tags.get(REASON_TAG)
     try:
         with tracking.asset_run(workspace.domain, run.run_id, recipe.name, reason=reason) as tracker:
-            produced = recipe.body(Work(workspace, settings, tracker, tracking, forced))
+            produced = recipe.body(Work(workspace, settings, tracker, tracking, forced, _override(run)))
             seconds = time.monotonic() - started
             tracker.log_metrics({**produced.metrics, SECONDS: seconds})
     except DomainEmbedError as error:
@@ -130,6 +139,11 @@ def _run(
             **{input_tag(key): version for key, version in inputs.items() if version is not None},
         },
     )
+
+
+def _override(run: dg.DagsterRun) -> str | None:
+    """A reason to promote anyway; one that says nothing is none."""
+    return run.tags.get(PROMOTE_TAG, "").strip() or None
 
 
 def _return_memory() -> None:

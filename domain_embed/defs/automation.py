@@ -13,8 +13,8 @@ from domain_embed.defs.data import SOURCES, domain_group, source_signature, sour
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
+from domain_embed.defs.reference import retraining_facts
 from domain_embed.defs.runs import make_plan
-from domain_embed.defs.served import retraining_facts
 from domain_embed.defs.staleness import current_version, source_event
 from domain_embed.monitoring.policy import RetrainRequest, retraining_due
 from domain_embed.settings import DomainSettings

@@ -21,6 +21,7 @@ def build_checks(domain: str, settings: DomainSettings) -> list[dg.AssetChecksDe
         _parity_check(domain, "base_collection", BASE),
         _parity_check(domain, "collection", CHALLENGER),
         _verdict_check(domain),
+        _served_check(domain),
     ]
 
 
@@ -114,6 +115,25 @@ def _verdict_check(domain: str) -> dg.AssetChecksDefinition:
         )
 
     return verdict
+
+
+def _served_check(domain: str) -> dg.AssetChecksDefinition:
+    """Red, and training is asked for; nothing is blocked, because what serves is live already."""
+
+    @dg.asset_check(
+        asset=[domain, "served_quality"], name=_name(domain, "served"),
+        description="Users are served as well as before.",
+    )  # fmt: skip
+    def served(stores: Stores) -> Result:
+        summary = stores.workspace(domain).served() or {"alarms": {}, "daily": []}
+        alarms, figures = summary["alarms"], summary.get("recent", {})
+        return Result(
+            passed=not alarms,
+            description="; ".join(alarms.values()) or ("as well as before" if figures else "nothing is logged"),
+            metadata={name: value for name, value in figures.items() if value is not None},
+        )
+
+    return served
 
 
 def _name(domain: str, check: str) -> str:

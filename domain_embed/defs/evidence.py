@@ -25,7 +25,7 @@ from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.verdict import decide
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
-from domain_embed.settings import RetrievalSettings
+from domain_embed.settings import DomainSettings, RetrievalSettings
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 from domain_embed.training.trainer import RECORD_FILE
 
@@ -50,7 +50,7 @@ def eval_report(work: Work) -> Produced:
         passages={point.passage_id: PassageText(point.title, point.text) for point in shown},
         curves=_curves(work.workspace, evidence.challenger_fingerprint),
     )
-    content = {"evidence": evidence.to_json(), "verdict": asdict(verdict)}
+    content = {"evidence": evidence.to_json(), "verdict": asdict(verdict), "settings": _judged_by(work.settings)}
     version = _content_version(content)
     page = work.workspace.save_report(version, content, html)
     scores.to_parquet(page.with_name("scores.parquet"))
@@ -64,11 +64,11 @@ def champion(work: Work) -> Produced:
     store = work.workspace.vector_store
     infos = {info.name: info for info in store.collections()}
     challenger = infos[work.workspace.aliased(CHALLENGER)]
-    if evidence.challenger_fingerprint != challenger.fingerprint:
-        verdict = Verdict(False, (
-            f"the report judges model {evidence.challenger_fingerprint}, not {challenger.fingerprint}: "
-            "materialize eval_report first",
-        ))  # fmt: skip
+    obstacle = _report_obstacle(work, evidence, challenger)
+    if obstacle:
+        verdict = Verdict(False, (f"{obstacle}: materialize eval_report first",))
+    elif work.promote_anyway:
+        verdict = Verdict(True, (f"promoted by a person: {work.promote_anyway}", *verdict.reasons))
     base = infos[work.workspace.aliased(BASE)]
     current = {info.fingerprint: info for info in infos.values() if info.passages_version == base.passages_version}
     move = settle(
@@ -87,6 +87,20 @@ def champion(work: Work) -> Produced:
         },
         {"promoted": float(move.action == "promoted")},
     )
+
+
+def _report_obstacle(work: Work, evidence: Evidence, challenger: CollectionInfo) -> str | None:
+    """Why the stored report says nothing about promoting this challenger as it would serve now; None if it does."""
+    if evidence.challenger_fingerprint != challenger.fingerprint:
+        return f"the report judges model {evidence.challenger_fingerprint}, not {challenger.fingerprint}"
+    judged_by = work.workspace.latest_report().get("settings", {})
+    changed = [name for name, version in _judged_by(work.settings).items() if judged_by.get(name) != version]
+    return f"the report was made with other settings ({', '.join(changed)})" if changed else None
+
+
+def _judged_by(settings: DomainSettings) -> dict[str, str]:
+    """Versions of the settings a verdict depends on: after an edit of one, an old verdict promotes nothing."""
+    return {name: getattr(settings, name).version() for name in ("retrieval", "evaluation", "promotion")}
 
 
 def _searchers(work: Work) -> dict[str, Searcher]:
@@ -158,9 +172,9 @@ def _curves(workspace: Workspace, fingerprint: str) -> Curves | None:
 
 
 def _content_version(content: dict[str, Any]) -> str:
-    """Hash of all figures and the verdict, without the time they were made at."""
+    """Hash of all figures and the verdict, and by which settings, without the time they were made at."""
     evidence = {key: value for key, value in content["evidence"].items() if key != "created_at"}
-    canonical = json.dumps([evidence, content["verdict"]], sort_keys=True)
+    canonical = json.dumps([evidence, content["verdict"], content["settings"]], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
 """The asset graph of one domain, at one glance."""
 
-from domain_embed.defs import data, evidence, labels, mining, model, reranker
+from domain_embed.defs import data, evidence, labels, mining, model, reranker, served
 from domain_embed.defs.work import AssetRecipe
 
 TABLE = frozenset({"parquet"})
@@ -38,8 +38,11 @@ RECIPES = (
     AssetRecipe(model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",)),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection"), "evidence", frozenset({"html", "mlflow"}),
-        sections=("retrieval", "evaluation", "promotion"),
+        sections=("retrieval", "evaluation", "promotion"), revision=2,
     ),
     AssetRecipe(evidence.champion, ("collection", "eval_report"), "evidence", COLLECTION),
+    AssetRecipe(
+        served.served_quality, ("query_log", "champion"), "monitoring", frozenset({"mlflow"}), sections=("monitoring",)
+    ),
 )  # fmt: skip
 """In topological order."""

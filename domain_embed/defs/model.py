@@ -9,7 +9,7 @@ import numpy as np
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.defs.plots import curve_markdown
-from domain_embed.defs.served import keep_reference
+from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Work
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection

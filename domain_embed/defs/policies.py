@@ -7,6 +7,8 @@ import dagster as dg
 from domain_embed.settings import DomainSettings
 
 DOMAIN_TAG, REASON_TAG, FORCE_TAG = "domain", "domain_embed/reason", "domain_embed/force"
+PROMOTE_TAG = "domain_embed/promote_anyway"
+"""On a run of `champion`: a person's reason to promote the challenger although its verdict was negative."""
 
 AUTOMATIC = frozenset({
     "documents", "passages", "base_collection", "labels", "synthetic_queries", "judgments", "splits",

@@ -18,13 +18,17 @@ CELL_CHARACTERS = 160
 
 @dataclass(frozen=True)
 class Work:
-    """One asset's work in one run. `settings` are those its code version was computed from."""
+    """One asset's work in one run. `settings` are those its code version was computed from.
+
+    `promote_anyway` is a person's reason to promote the challenger although its verdict was negative.
+    """
 
     workspace: Workspace
     settings: DomainSettings
     tracker: AssetTracker
     tracking: Tracking
     forced: bool
+    promote_anyway: str | None = None
 
     def base_encoder(self) -> TorchEncoder:
         """The untouched base model."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-COLUMNS = ("search_id", "day", "query", "group", "system", "passage_ids", "scores", "clicked", "helpful")
+COLUMNS = ("search_id", "day", "query", "filtered", "group", "system", "passage_ids", "scores", "clicked", "helpful")
 
 
 def finished_days(folder: Path, today: date, days: int | None = None) -> list[Path]:
@@ -30,9 +30,9 @@ def _day_of(path: Path) -> date | None:
 def read_query_log(paths: Iterable[Path]) -> tuple[pd.DataFrame, int]:
     """One row a search, in the order of time, and the number of lines that could not be used.
 
-    Columns: search_id, day (ISO), query, group, system, passage_ids (list), scores (list), clicked (set of passage
-    ids), helpful (True, False or None). A click or an opinion counts for its search wherever it stands in the files; a
-    search that is logged twice counts once.
+    Columns: search_id, day (ISO), query, filtered (whether filters narrowed it), group, system, passage_ids (list),
+    scores (list), clicked (set of passage ids), helpful (True, False or None). A click or an opinion counts for its
+    search wherever it stands in the files; a search that is logged twice counts once.
     """
     searches: dict[str, dict[str, Any]] = {}
     clicks: dict[str, set[str]] = {}
@@ -69,6 +69,7 @@ def _row(event: dict[str, Any], clicked: set[str], helpful: bool | None) -> dict
         "search_id": event["search_id"],
         "day": event["time"][:10],
         "query": event["query"],
+        "filtered": bool(event.get("filters")),
         "group": event.get("group"),
         "system": event.get("system"),
         "passage_ids": [str(one["passage_id"]) for one in results],

@@ -20,16 +20,21 @@ class Environment(BaseModel):
     qdrant_url: str | None = None
     qdrant_api_key: str | None = Field(None, repr=False)
     mlflow_tracking_uri: str | None = None
+    mlflow_ui: str | None = None
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> "Environment":
-        """From DOMAIN_EMBED_HOME, QDRANT_URL, QDRANT_API_KEY and MLFLOW_TRACKING_URI; empty means unset."""
+        """From DOMAIN_EMBED_HOME, QDRANT_URL, QDRANT_API_KEY and MLFLOW_TRACKING_URI; empty means unset.
+
+        DOMAIN_EMBED_MLFLOW_UI is where people's browsers reach MLflow, if not under its tracking URI.
+        """
         home = variables.get("DOMAIN_EMBED_HOME")
         return cls(
             home=Path(home).expanduser().resolve() if home else default_home(),
             qdrant_url=variables.get("QDRANT_URL") or None,
             qdrant_api_key=variables.get("QDRANT_API_KEY") or None,
             mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI") or None,
+            mlflow_ui=variables.get("DOMAIN_EMBED_MLFLOW_UI") or None,
         )
 
     def domain_folder(self, name: str) -> Path:

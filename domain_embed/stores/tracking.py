@@ -89,10 +89,11 @@ class AssetTracker:
 class Tracking:
     """Opens runs in MLflow; a local sqlite file needs no server and is set up once, under a lock."""
 
-    def __init__(self, uri: str | None, folder: Path) -> None:
+    def __init__(self, uri: str | None, folder: Path, ui: str | None = None) -> None:
+        """`ui` is where people's browsers reach MLflow, if not under `uri`."""
         self._folder = folder
         self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
-        self.ui = uri if uri and uri.startswith("http") else DEFAULT_UI
+        self.ui = ui or (uri if uri and uri.startswith("http") else DEFAULT_UI)
 
     @contextmanager
     def asset_run(

@@ -40,6 +40,7 @@ class Workspace:
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
         self._weights = self.root / "weights"
+        self._served = self.root / "served" / "served.json"
 
     @property
     def settings(self) -> DomainSettings:
@@ -160,18 +161,14 @@ class Workspace:
         """What a model knew when it was trained: its tables `passages` and `splits`, to measure drift against."""
         return TableStore(self.root / "references" / fingerprint)
 
-    def save_served(self, summary: dict[str, Any], html: str) -> Path:
-        """Keeps what was found of the served quality in place of what was there; returns the HTML file."""
-        folder = self.root / "served"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "served.html", html)
-        write_atomically(folder / "served.json", json.dumps({**summary, "html": str(folder / "served.html")}, indent=1))
-        return folder / "served.html"
+    def save_served(self, summary: dict[str, Any]) -> None:
+        """Keeps what was found of the served quality in place of what was there."""
+        self._served.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._served, json.dumps(summary, indent=1))
 
     def served(self) -> dict[str, Any] | None:
         """What was last found of the served quality; None before the first look."""
-        path = self.root / "served" / "served.json"
-        return self._read_json(path, "served quality") if path.exists() else None
+        return self._read_json(self._served, "served quality") if self._served.exists() else None
 
     def save_quality(self, summary: dict[str, Any], html: str) -> Path:
         """Keeps the quality report in place of the last one; returns the HTML file."""

@@ -44,7 +44,7 @@ def test_plan_says_why(whole: Whole) -> None:
     whole.edit("training", learning_rate=3e-4)
     found = answer(whole.home, "plan", DOMAIN)
     assert found["stale"] == {"checkpoint": ["training: settings changed"]}
-    assert found["may_run"] == ["collection", "eval_report", "champion"]
+    assert found["may_run"] == ["collection", "eval_report", "champion", "served_quality"]
     shown = invoke(whole.home, "plan", DOMAIN).stdout
     assert "training: settings changed" in shown
 

@@ -38,7 +38,7 @@ def test_a_broken_domain_is_an_asset_with_its_error_and_the_others_are_whole(hom
 
 def test_the_check_of_a_broken_domain_turns_red_by_itself_and_once(home: Path) -> None:
     definitions = build_definitions(Environment(home=home))
-    sensor = definitions.get_sensor_def("broken_domains")
+    sensor = definitions.resolve_sensor_def("broken_domains")
     with dg.DagsterInstance.ephemeral() as instance:
         first = sensor(dg.build_sensor_context(instance=instance))
         assert isinstance(first, dg.SensorResult)

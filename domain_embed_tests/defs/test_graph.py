@@ -55,6 +55,7 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "collection": {"checkpoint", "passages"},
         "eval_report": {"splits", "base_collection", "collection"},
         "champion": {"collection", "eval_report"},
+        "served_quality": {"query_log", "champion"},
     }
     dg.Definitions.validate_loadable(definitions)
 
@@ -91,10 +92,10 @@ def test_changed_training_section_runs_checkpoint_and_what_follows(whole: Whole,
     plan = whole.plan()
     assert plan.stale == ("checkpoint",)
     assert plan.statuses["checkpoint"].causes == ("training: settings changed",)
-    assert plan.may_run == ("collection", "eval_report", "champion")
+    assert plan.may_run == ("collection", "eval_report", "champion", "served_quality")
     outcome = whole.run()
     assert outcome is not None
-    assert set(outcome.worked) == {"checkpoint", "collection", "eval_report", "champion"}
+    assert set(outcome.worked) == {"checkpoint", "collection", "eval_report", "champion", "served_quality"}
     assert outcome.reused == ()
     assert whole.plan().stale == ()
 

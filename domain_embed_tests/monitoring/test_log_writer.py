@@ -28,8 +28,8 @@ def test_a_search_with_its_click_and_feedback_is_read_back(tmp_path: Path) -> No
     table, damaged = read_query_log(finished_days(tmp_path, date(2025, 4, 1)))
     assert damaged == 0
     assert table.to_dict("records") == [{
-        "search_id": name, "day": "2025-03-31", "query": "disk full", "group": "staff", "system": "abc",
-        "passage_ids": ["p1", "p2"], "scores": [0.9, 0.5], "clicked": {"p2"}, "helpful": True,
+        "search_id": name, "day": "2025-03-31", "query": "disk full", "filtered": True, "group": "staff",
+        "system": "abc", "passage_ids": ["p1", "p2"], "scores": [0.9, 0.5], "clicked": {"p2"}, "helpful": True,
     }]  # fmt: skip
 
 

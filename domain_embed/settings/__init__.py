@@ -16,10 +16,24 @@ from domain_embed.settings.judgments import (
 )
 from domain_embed.settings.model import (
     PACKAGED_MINILM,
+    ForgettingSettings,
     MiningSettings,
     ModelSettings,
     RerankerSettings,
     TrainingSettings,
+)
+from domain_embed.settings.objectives import (
+    DISTILLING,
+    CachedRankingObjective,
+    DistillKlObjective,
+    FullTuning,
+    LoraTuning,
+    MarginMseObjective,
+    MarginObjective,
+    Method,
+    Objective,
+    RankingObjective,
+    TripletObjective,
 )
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
@@ -37,6 +51,7 @@ from domain_embed.settings.sources import (
 )
 
 __all__ = [
+    "DISTILLING",
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
     "AlignmentSettings",
@@ -44,21 +59,31 @@ __all__ = [
     "AnswersSource",
     "AutomationSettings",
     "BeirSource",
+    "CachedRankingObjective",
     "ChunkingSettings",
     "ClicksSource",
     "CorpusSettings",
+    "DistillKlObjective",
     "DomainSettings",
     "Environment",
     "EvaluationSettings",
+    "ForgettingSettings",
+    "FullTuning",
     "JudgmentSettings",
     "JudgmentSource",
+    "LoraTuning",
+    "MarginMseObjective",
+    "MarginObjective",
     "MetadataType",
+    "Method",
     "MiningSettings",
     "ModelSettings",
     "MonitoringSettings",
+    "Objective",
     "PairsSource",
     "PromotionSettings",
     "QualitySettings",
+    "RankingObjective",
     "RerankerSettings",
     "RetrievalSettings",
     "ReviewSettings",
@@ -71,6 +96,7 @@ __all__ = [
     "TrainingSettings",
     "TrecSource",
     "TriplesSource",
+    "TripletObjective",
     "default_home",
     "json_schema",
     "read_settings",

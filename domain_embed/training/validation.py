@@ -1,7 +1,8 @@
 """Validation: how well a model in training ranks the validation queries' positives among their near misses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,32 @@ RANKED = 10
 Measure = Callable[[Run, Qrels], float]
 
 
+class RankingPool(Protocol):
+    """Queries that are all ranked against one pool of passages."""
+
+    @property
+    def query_ids(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def queries(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def passage_ids(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def passages(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def qrels(self) -> Qrels: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class ValidationSet:
     """The validation queries, and one pool of passages for all of them.
 
     The pool holds every positive and every query's nearest passages by the base model. It is harder per passage than
     the corpus and far smaller; figures compare epochs with each other and with `base_ndcg`, not with the test set.
+    `base_run` is the base model's ranking of the pool.
     """
 
     query_ids: Sequence[str]
@@ -32,6 +53,7 @@ class ValidationSet:
     content_hashes: Sequence[str]
     qrels: Qrels
     base_ndcg: float
+    base_run: Run = field(default_factory=dict)
 
 
 def validation_set(
@@ -57,13 +79,23 @@ def validation_set(
         content_hashes=[point.content_hash for point in points],
         qrels=qrels,
         base_ndcg=ndcg(run, qrels),
+        base_run=run,
     )
 
 
+def measure(encoder: Encoder, pool: RankingPool, ndcg: Measure) -> tuple[float, NDArray[np.float32]]:
+    """nDCG@10 of a model in the pool, and its vectors of the pool's passages, (n, dim) float32.
+
+    Raises TrainingError when the vectors are not numbers.
+    """
+    queries, passages = encoder.encode_queries(pool.queries), encoder.encode_documents(pool.passages)
+    return validate(pool, queries, passages, ndcg), passages
+
+
 def validate(
-    data: ValidationSet, queries: NDArray[np.float32], passages: NDArray[np.float32], ndcg: Measure
+    data: RankingPool, queries: NDArray[np.float32], passages: NDArray[np.float32], ndcg: Measure
 ) -> float:  # fmt: skip
-    """nDCG@10 of the model that made the vectors of the validation queries and of the pool's passages.
+    """nDCG@10 of the model that made the vectors of the queries and of the pool's passages.
 
     Raises TrainingError when they are not numbers.
     """

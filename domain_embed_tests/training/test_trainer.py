@@ -20,9 +20,11 @@ from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import NullTracker, Tracker
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import fingerprint
+from domain_embed.training import fit as fit_module
+from domain_embed.training import objectives
 from domain_embed.training import trainer as trainer_module
+from domain_embed.training.checkpoint import RECORD_FILE, Checkpoint
 from domain_embed.training.state import History, load_state, save_state
-from domain_embed.training.trainer import RECORD_FILE, Checkpoint
 from domain_embed_tests import scenario
 from domain_embed_tests.training.scenario import (
     MODEL,
@@ -57,7 +59,7 @@ def trained(inputs: Inputs, log: MetricsLog, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training that leaves the model as it is, where only the course of events counts."""
-    monkeypatch.setattr(trainer_module.Trainer, "_step", lambda *_: 1.0)
+    monkeypatch.setattr(fit_module.Fit, "_step", lambda *_: 1.0)
 
 
 def train(inputs: Inputs, checkpoints: Path, tracker: Tracker | None = None) -> Checkpoint:
@@ -73,6 +75,12 @@ def greatest_difference(one: Checkpoint | str, other: Checkpoint | str) -> float
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+def fitted_weights(inputs: Inputs, folder: Path) -> dict[str, torch.Tensor]:
+    """The best epoch's, before it is weighed against the base model."""
+    folder.mkdir()
+    return weights(inputs.trainer()._fit().run(folder, NullTracker()).folder)
 
 
 def visible(checkpoints: Path) -> list[str]:
@@ -102,7 +110,8 @@ def test_the_checkpoint_lies_under_its_fingerprint_and_nothing_else_is_left(trai
     assert [path.name for path in trained.path.parent.iterdir()] == [trained.fingerprint]
     record = json.loads((trained.path / RECORD_FILE).read_text())
     history = {"loss": trained.history.loss, "validation": trained.history.validation}
-    assert record == {**RECORD, "history": history, "fingerprint": trained.fingerprint}
+    outcome = {**trained.sweep.to_json(), "fingerprint": trained.fingerprint}
+    assert record == {**RECORD, "history": history, **outcome}
 
 
 def test_sentence_transformers_loads_the_checkpoint_as_the_same_model(trained: Checkpoint) -> None:
@@ -138,36 +147,44 @@ def test_the_same_inputs_give_the_same_model_and_one_that_is_there_is_kept(
 
 def test_frozen_layers_and_unfrozen_embeddings(inputs: Inputs, tmp_path: Path) -> None:
     base = weights(inputs.base)
-    frozen = weights(train(inputs.with_settings(epochs=1, batch_size=64, frozen_layers=4), tmp_path / "frozen"))
+    frozen = fitted_weights(inputs.with_settings(epochs=1, batch_size=64, frozen_layers=4), tmp_path / "frozen")
     changed = {name for name in frozen if not torch.equal(base[name], frozen[name])}
     assert {name.split(".")[2] for name in changed if name.startswith("encoder")} == {"4", "5"}
     assert not [name for name in changed if name.startswith("embeddings")]
     recipe = inputs.with_settings(epochs=1, batch_size=64, freeze_embeddings=False, precision="fp32")
-    free = weights(train(recipe, tmp_path / "free"))
+    free = fitted_weights(recipe, tmp_path / "free")
     assert not torch.equal(base["embeddings.word_embeddings.weight"], free["embeddings.word_embeddings.weight"])
 
 
 @pytest.mark.usefixtures("no_steps")
-@pytest.mark.parametrize(("figures", "kept"), [([0.5, 0.4], 1), ([0.5, 0.5], 1), ([0.4, 0.5], 2)])
-def test_the_best_epoch_is_kept_and_the_earlier_of_equals(
-    inputs: Inputs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    figures: list[float],
-    kept: int,
-) -> None:
+@pytest.mark.parametrize(
+    ("figures", "patience", "epochs_run", "kept"),
+    [
+        ([0.5, 0.4, 0.6], 2, 3, 3),
+        ([0.5, 0.4, 0.6], 1, 2, 1),
+        ([0.5, 0.5, 0.6], 1, 2, 1),
+        ([0.4, 0.5, 0.6], 1, 3, 3),
+        ([0.5, 0.4, 0.4], 2, 3, 1),
+    ],
+)
+def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[float], patience: int,
+    epochs_run: int, kept: int,
+) -> None:  # fmt: skip
     remaining = list(figures)
-    monkeypatch.setattr(trainer_module, "validate", lambda *_: remaining.pop(0))
+    monkeypatch.setattr(fit_module, "measure", lambda *_: (remaining.pop(0), np.zeros((1, 1), np.float32)))
     saved: list[int] = []
-    save_model = trainer_module._save_model
+    save_model = fit_module.save_model
 
-    def counting(model: Any, workdir: Path) -> None:
-        saved.append(2 - len(remaining))
-        save_model(model, workdir)
+    def counting(model: Any, folder: Path) -> None:
+        saved.append(len(figures) - len(remaining))
+        save_model(model, folder)
 
-    monkeypatch.setattr(trainer_module, "_save_model", counting)
-    checkpoint = train(inputs, tmp_path)
-    assert (checkpoint.history.validation, checkpoint.history.best_epoch, saved[-1]) == (figures, kept, kept)
+    monkeypatch.setattr(fit_module, "save_model", counting)
+    fit = inputs.with_settings(epochs=3, patience=patience).trainer()._fit()
+    fitted = fit.run(tmp_path, NullTracker())
+    assert fitted.history.validation == figures[:epochs_run]
+    assert (fitted.history.best_epoch, saved[-1]) == (kept, kept)
 
 
 # --- schedule -------------------------------------------------------------------------------------------
@@ -184,8 +201,8 @@ def test_the_best_epoch_is_kept_and_the_earlier_of_equals(
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(
     inputs: Inputs, warmup: float, expected: list[float]
 ) -> None:
-    trainer = inputs.with_settings(warmup=warmup).trainer()
-    assert [trainer._schedule(step) for step in range(10)] == pytest.approx(expected)
+    fit = inputs.with_settings(warmup=warmup).trainer()._fit()
+    assert [fit._schedule(step) for step in range(10)] == pytest.approx(expected)
 
 
 # --- interruptions --------------------------------------------------------------------------------------
@@ -238,12 +255,12 @@ def test_a_killed_training_ends_as_if_it_had_not_been(trained: Checkpoint, input
 def test_a_kill_while_the_model_is_replaced_is_made_good(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half_saved(model: Any, workdir: Path) -> None:
-        shutil.rmtree(workdir / "best", ignore_errors=True)
+    def half_saved(model: Any, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "_save_model", half_saved)
+        patch.setattr(fit_module, "save_model", half_saved)
         with pytest.raises(KeyboardInterrupt):
             train(inputs, tmp_path)
     resumed = train(inputs, tmp_path, log := MetricsLog())
@@ -287,13 +304,13 @@ def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[None] = []
-    loss = trainer_module.masked_ranking_loss
+    loss = objectives.masked_ranking_loss
 
-    def breaks_at_third(*arguments: Any) -> torch.Tensor:
+    def breaks_at_third(*arguments: Any, **options: Any) -> torch.Tensor:
         calls.append(None)
-        return loss(*arguments) * (float("nan") if len(calls) == 3 else 1)
+        return loss(*arguments, **options) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(trainer_module, "masked_ranking_loss", breaks_at_third)
+    monkeypatch.setattr(objectives, "masked_ranking_loss", breaks_at_third)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 3\n.*lower training.learning_rate"):
         train(inputs, tmp_path)
     assert visible(tmp_path) == []

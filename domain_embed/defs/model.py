@@ -133,6 +133,7 @@ def _checkpoint_produced(trained: Checkpoint, registered: str) -> Produced:
             "model fingerprint": trained.fingerprint,
             "registered as": registered,
             "kept": sweep.sentence,
+            "learning rate": trained.learning_rate,
             "best epoch": history.best_epoch,
             "loss": curve_markdown(list(enumerate(history.loss, start=1)), "step", "loss"),
             "validation": curve_markdown(epochs, "epoch (0 = base)", "nDCG@10"),

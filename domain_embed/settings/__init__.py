@@ -20,6 +20,7 @@ from domain_embed.settings.model import (
     MiningSettings,
     ModelSettings,
     RerankerSettings,
+    SearchSettings,
     TrainingSettings,
 )
 from domain_embed.settings.objectives import (
@@ -87,6 +88,7 @@ __all__ = [
     "RerankerSettings",
     "RetrievalSettings",
     "ReviewSettings",
+    "SearchSettings",
     "Section",
     "Severity",
     "SparseSettings",

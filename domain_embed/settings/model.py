@@ -111,6 +111,14 @@ class ForgettingSettings(Section):
     """Passages they are ranked against: their answers and the nearest ones by BM25."""
 
 
+class SearchSettings(Section):
+    """Several trainings in place of one."""
+
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Each is trained at, up to the epoch where patience ends; the best validation nDCG@10 is taken ([5e-5, 1e-4,
+    2e-4]). Empty: one training, at `learning_rate`."""
+
+
 class TrainingSettings(Section):
     """Fine-tuning."""
 
@@ -132,6 +140,8 @@ class TrainingSettings(Section):
     """Mined negatives per query and step, drawn anew in every epoch."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak of a linear schedule."""
+    search: SearchSettings = SearchSettings()
+    """Finds the learning rate by trial; each takes the time of a training."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps until the peak."""
     weight_decay: float = Field(0.01, ge=0)

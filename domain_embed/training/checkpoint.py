@@ -31,6 +31,7 @@ class Checkpoint:
     path: Path
     fingerprint: str
     history: History
+    learning_rate: float
     base_ndcg: float
     sweep: Sweep
     pool_vectors: NDArray[np.float32] | None = None

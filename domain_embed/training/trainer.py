@@ -15,14 +15,16 @@ from domain_embed.contracts.ports import Tracker
 from domain_embed.encoding.models import fingerprint
 from domain_embed.settings import ModelSettings, TrainingSettings
 from domain_embed.training.checkpoint import Checkpoint, prepare_folder, publish, save_model
-from domain_embed.training.fit import Fit, Fitted
+from domain_embed.training.fit import Fit
 from domain_embed.training.interpolation import Mixer, interpolated
 from domain_embed.training.objectives import negatives_of
 from domain_embed.training.pairs import Batch, TrainingPairs, epoch_batches
 from domain_embed.training.probes import Probe, require_other_subject
-from domain_embed.training.state import STATE_FILE
+from domain_embed.training.search import Search, Trial, search
 from domain_embed.training.trainable import prompted_model
 from domain_embed.training.validation import Measure, ValidationSet
+
+DISCARDED = ".discarded"
 
 
 class Trainer:
@@ -66,30 +68,37 @@ class Trainer:
         """
         key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
         workdir = checkpoints / f".training-{key}"
+        for left_behind in checkpoints.glob(f"{DISCARDED}*"):
+            shutil.rmtree(left_behind)
         prepare_folder(workdir)
-        fitted = self._fit().run(workdir, tracker)
-        checkpoint = self._weigh(fitted, workdir / "chosen", checkpoints, tracker)
-        history = {"loss": fitted.history.loss, "validation": fitted.history.validation}
-        outcome = {"history": history, **checkpoint.sweep.to_json(), "fingerprint": checkpoint.fingerprint}
-        publish(workdir / "chosen", checkpoint.path, {**record, **outcome})
-        # First the state: without its model it would count as finished, and could never be taken up again.
-        (workdir / STATE_FILE).unlink()
-        shutil.rmtree(workdir)
+        found = self._search(workdir, tracker)
+        checkpoint = self._weigh(found, workdir / "chosen", checkpoints, tracker)
+        history = {"loss": checkpoint.history.loss, "validation": checkpoint.history.validation}
+        trials = [trial.to_json() for trial in found.trials]
+        outcome = {"history": history, "trials": trials, **checkpoint.sweep.to_json()}
+        publish(workdir / "chosen", checkpoint.path, {**record, **outcome, "fingerprint": checkpoint.fingerprint})
+        _discard(workdir)
         return checkpoint
 
-    def _fit(self) -> Fit:
-        return Fit(
-            self._base, self._model_settings, self._settings, self._pairs, self._epochs, self._validation, self._ndcg
-        )
+    def _search(self, workdir: Path, tracker: Tracker) -> Search:
+        """Trains at every learning rate that is to be tried, or at the one of the settings."""
+        rates, rate = self._settings.search.learning_rates, self._settings.learning_rate
+        if rates:
+            return search(self._fit, rates, workdir, tracker)
+        return Search((Trial(rate, self._fit(rate).run(workdir, tracker)),))
 
-    def _weigh(self, fitted: Fitted, chosen: Path, checkpoints: Path, tracker: Tracker) -> Checkpoint:
-        """Saves the best mixture of base and fitted model."""
+    def _fit(self, learning_rate: float) -> Fit:
+        recipe = self._settings.model_copy(update={"learning_rate": learning_rate})
+        return Fit(self._base, self._model_settings, recipe, self._pairs, self._epochs, self._validation, self._ndcg)
+
+    def _weigh(self, found: Search, chosen: Path, checkpoints: Path, tracker: Tracker) -> Checkpoint:
+        """Saves the best mixture of the base model and the best trial's."""
+        fitted = found.best.fitted
         base = prompted_model(self._base, self._model_settings)
         tuned = prompted_model(str(fitted.folder), self._model_settings)
         mixer = Mixer(base, tuned, self._model_settings, self._validation, self._probes, self._ndcg)
-        best = max(fitted.history.validation)
         budget = self._settings.forgetting.budget
-        sweep, vectors = mixer.sweep(self._settings.interpolation, best, budget, tracker)
+        sweep, vectors = mixer.sweep(self._settings.interpolation, found.best.figure, budget, tracker)
         alpha = sweep.chosen.alpha
         tracker.log_metrics({"alpha": alpha})
         model = interpolated(base, tuned, alpha)
@@ -97,8 +106,16 @@ class Trainer:
         identity = fingerprint(model, self._model_settings)
         pool_vectors = fitted.pool_vectors if alpha == 1 else vectors.get(alpha)
         return Checkpoint(
-            checkpoints / identity, identity, fitted.history, self._validation.base_ndcg, sweep, pool_vectors
-        )
+            checkpoints / identity, identity, fitted.history, found.best.learning_rate, self._validation.base_ndcg,
+            sweep, pool_vectors,
+        )  # fmt: skip
+
+
+def _discard(workdir: Path) -> None:
+    """In one step: of a half-deleted training it could not be told where to take it up."""
+    discarded = workdir.with_name(DISCARDED + workdir.name)
+    workdir.replace(discarded)
+    shutil.rmtree(discarded)
 
 
 def _teaching_batches(pairs: TrainingPairs, settings: TrainingSettings, epoch: int) -> list[Batch]:

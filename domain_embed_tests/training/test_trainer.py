@@ -80,7 +80,7 @@ def greatest_difference(one: Checkpoint | str, other: Checkpoint | str) -> float
 def fitted_weights(inputs: Inputs, folder: Path) -> dict[str, torch.Tensor]:
     """The best epoch's, before it is weighed against the base model."""
     folder.mkdir()
-    return weights(inputs.trainer()._fit().run(folder, NullTracker()).folder)
+    return weights(inputs.trainer()._fit(5e-5).run(folder, NullTracker()).folder)
 
 
 def visible(checkpoints: Path) -> list[str]:
@@ -110,7 +110,8 @@ def test_the_checkpoint_lies_under_its_fingerprint_and_nothing_else_is_left(trai
     assert [path.name for path in trained.path.parent.iterdir()] == [trained.fingerprint]
     record = json.loads((trained.path / RECORD_FILE).read_text())
     history = {"loss": trained.history.loss, "validation": trained.history.validation}
-    outcome = {**trained.sweep.to_json(), "fingerprint": trained.fingerprint}
+    trials = [{"learning_rate": 5e-5, "validation": trained.history.validation}]
+    outcome = {"trials": trials, **trained.sweep.to_json(), "fingerprint": trained.fingerprint}
     assert record == {**RECORD, "history": history, **outcome}
 
 
@@ -181,7 +182,7 @@ def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
         save_model(model, folder)
 
     monkeypatch.setattr(fit_module, "save_model", counting)
-    fit = inputs.with_settings(epochs=3, patience=patience).trainer()._fit()
+    fit = inputs.with_settings(epochs=3, patience=patience).trainer()._fit(5e-5)
     fitted = fit.run(tmp_path, NullTracker())
     assert fitted.history.validation == figures[:epochs_run]
     assert (fitted.history.best_epoch, saved[-1]) == (kept, kept)
@@ -201,7 +202,7 @@ def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(
     inputs: Inputs, warmup: float, expected: list[float]
 ) -> None:
-    fit = inputs.with_settings(warmup=warmup).trainer()._fit()
+    fit = inputs.with_settings(warmup=warmup).trainer()._fit(5e-5)
     assert [fit._schedule(step) for step in range(10)] == pytest.approx(expected)
 
 
@@ -274,7 +275,7 @@ def test_a_kill_after_the_model_is_in_place_is_made_good(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(folder: Path, ignore_errors: bool = False) -> None:
-        if folder.name.startswith(".training"):
+        if folder.name.startswith(".discarded"):
             raise KeyboardInterrupt
         shutil.rmtree(folder, ignore_errors=ignore_errors)
 

@@ -1,7 +1,7 @@
 """Validation: how well a model in training ranks the validation queries' positives among their near misses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -43,7 +43,6 @@ class ValidationSet:
 
     The pool holds every positive and every query's nearest passages by the base model. It is harder per passage than
     the corpus and far smaller; figures compare epochs with each other and with `base_ndcg`, not with the test set.
-    `base_run` is the base model's ranking of the pool.
     """
 
     query_ids: Sequence[str]
@@ -53,7 +52,6 @@ class ValidationSet:
     content_hashes: Sequence[str]
     qrels: Qrels
     base_ndcg: float
-    base_run: Run = field(default_factory=dict)
 
 
 def validation_set(
@@ -79,7 +77,6 @@ def validation_set(
         content_hashes=[point.content_hash for point in points],
         qrels=qrels,
         base_ndcg=ndcg(run, qrels),
-        base_run=run,
     )
 
 

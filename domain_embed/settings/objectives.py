@@ -91,7 +91,7 @@ class LoraTuning(Section):
     kind: Literal["lora"] = "lora"
     rank: int = Field(16, ge=1)
     """Of the matrices: the more, the closer to full tuning."""
-    alpha: float = Field(32.0, gt=0)
+    alpha: int = Field(32, ge=1)
     """Their product counts alpha / rank times. They bear about ten times the learning rate of full tuning."""
     target: tuple[str, ...] = ()
     """Names of the linear layers that get them, such as [query, value]; empty means all."""

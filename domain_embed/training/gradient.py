@@ -56,9 +56,9 @@ class Gradient:
             embeddings = [embed(model, texts, self.max_tokens) for texts in (queries, passages)]
         leaves = [embedding.requires_grad_() for embedding in embeddings]
         value = loss(*leaves)
-        value.backward()  # type: ignore[no-untyped-call]
-        for texts, leaf in zip((queries, passages), leaves, strict=True):
+        gradients = torch.autograd.grad(value, leaves)
+        for texts, gradient in zip((queries, passages), gradients, strict=True):
             with autocast(model.device.type, self.precision):
                 for rows, part in passes(model, texts, self.max_tokens):
-                    part.backward(leaf.grad[torch.from_numpy(rows)])
+                    part.backward(gradient[torch.from_numpy(rows)])  # type: ignore[no-untyped-call]
         return value.item()

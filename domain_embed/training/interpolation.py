@@ -121,15 +121,22 @@ class Mixer:
         alphas = sorted({*known, *shares})
         with progress_bar("weigh base against tuned", len(alphas), "mixtures") as progress:
             for alpha in alphas:
-                encoder = self._encoder(alpha) if self.probes or alpha not in known else None
-                figure = known.get(alpha)
-                if figure is None and encoder is not None:
-                    figure, vectors[alpha] = measure(encoder, self.validation, self.ndcg)
-                probes = {probe.name: measure(encoder, probe, self.ndcg)[0] for probe in self.probes if encoder}
-                points.append(MixturePoint(alpha, figure, probes))
-                _report(points[-1], tracker)
+                point, made = self._weigh(alpha, known.get(alpha))
+                points.append(point)
+                if made is not None:
+                    vectors[alpha] = made
+                _report(point, tracker)
                 progress.update(1)
         return choose(points, budget), vectors
+
+    def _weigh(self, alpha: float, known: float | None) -> tuple[MixturePoint, NDArray[np.float32] | None]:
+        """One mixture, and its vectors of the validation pool unless its figure there is known."""
+        if known is not None and not self.probes:
+            return MixturePoint(alpha, known), None
+        encoder = self._encoder(alpha)
+        figure, vectors = (known, None) if known is not None else measure(encoder, self.validation, self.ndcg)
+        probes = {probe.name: measure(encoder, probe, self.ndcg)[0] for probe in self.probes}
+        return MixturePoint(alpha, figure, probes), vectors
 
     def _encoder(self, alpha: float) -> TorchEncoder:
         return TorchEncoder(interpolated(self.base, self.tuned, alpha), self.settings)

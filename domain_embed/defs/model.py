@@ -13,6 +13,7 @@ from domain_embed.defs.served import keep_reference
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
+from domain_embed.settings import TrainingSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
 from domain_embed.training.checkpoint import Checkpoint
@@ -57,7 +58,7 @@ def checkpoint(work: Work) -> Produced:
         "model": settings.model.model_dump(mode="json"),
         "training": settings.training.model_dump(mode="json"),
         "probes": {probe.name: probe.version for probe in probes},
-        "packages": {name: package_version(name) for name in RECORDED_PACKAGES},
+        "packages": _packages(settings.training),
     }
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
@@ -77,6 +78,12 @@ def collection(work: Work) -> Produced:
     pointer = work.workspace.checkpoints / "challenger.json"
     fingerprint = json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"]
     return _build(work, CHECKPOINT_PREFIX + fingerprint, CHALLENGER)
+
+
+def _packages(training: TrainingSettings) -> dict[str, str]:
+    """Versions of what decides the weights."""
+    names = (*RECORDED_PACKAGES, "peft") if training.method.kind == "lora" else RECORDED_PACKAGES
+    return {name: package_version(name) for name in names}
 
 
 def _require_quality(work: Work) -> None:

@@ -65,8 +65,11 @@ def _add_lora(transformer: Any, method: LoraTuning, frozen_layers: int, seed: in
     Their first values are drawn by the seed alone, and the random state of others stays as it was.
     """
     import torch
-    from peft import LoraConfig, inject_adapter_in_model
 
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise TrainingError("training.method: lora needs peft", 'pip install "domain-embed[lora]"') from error
     below = {id(module) for frozen in _lowest(transformer, frozen_layers) for module in frozen.modules()}
     linear = [
         name

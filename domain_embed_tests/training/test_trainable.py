@@ -1,6 +1,7 @@
 """What of the real model changes, and what it cannot be asked."""
 
 import copy
+import sys
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,12 @@ def test_the_seed_alone_draws_the_matrices(minilm_path: str) -> None:
 def test_layers_that_are_not_there_are_named(minilm_path: str) -> None:
     with pytest.raises(TrainingError, match=r"training\.method\.target: no linear layer of this model is named q_proj"):
         trainable_model(minilm_path, MODEL, lora(target=("q_proj",)))
+
+
+def test_without_peft_it_is_said_how_to_get_it(minilm_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(TrainingError, match=r'lora needs peft\n.*pip install "domain-embed\[lora\]"'):
+        trainable_model(minilm_path, MODEL, lora())
 
 
 @pytest.mark.parametrize("settings", [{}, {"method": LoraTuning()}])

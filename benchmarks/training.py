@@ -16,6 +16,7 @@ from domain_embed.defs.model import mean_ndcg
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.retrieval.searcher import Searcher
+from domain_embed.settings import RankingObjective
 from domain_embed.training.pairs import TrainingPairs, training_pairs
 from domain_embed.training.trainer import Trainer
 from domain_embed.training.validation import Measure, ValidationSet
@@ -45,9 +46,10 @@ def _pairs(domain: AwsDomain) -> TrainingPairs:
 
 
 def _ours(domain: AwsDomain, pairs: TrainingPairs, scratch: Path) -> tuple[float, str]:
-    """One validation query keeps the epoch choice out of the timing: the peer has none."""
+    """One validation query and no mixtures keep the choice out of the timing: the peer has none."""
     validation = ValidationSet(["q"], [pairs.queries[0]], ["p"], [pairs.passages[0]], ["h"], {"q": {"p": 1}}, 0.0)
-    trainer = Trainer(domain.base, domain.settings.model, domain.settings.training, pairs, validation, _latest_wins())
+    recipe = domain.settings.training.model_copy(update={"interpolation": ()})
+    trainer = Trainer(domain.base, domain.settings.model, recipe, pairs, validation, _latest_wins())
     started = time.perf_counter()
     trained = trainer.train(scratch / "ours", {"benchmark": "training"}, NullTracker())
     return time.perf_counter() - started, str(trained.path)
@@ -77,7 +79,7 @@ def _peer(domain: AwsDomain, pairs: TrainingPairs, scratch: Path) -> tuple[float
         output_dir=str(scratch / "peer"), num_train_epochs=settings.epochs, report_to="none", save_strategy="no",
         per_device_train_batch_size=settings.batch_size, learning_rate=settings.learning_rate, disable_tqdm=True,
     )  # fmt: skip
-    loss = MultipleNegativesRankingLoss(model, scale=settings.scale)
+    loss = MultipleNegativesRankingLoss(model, scale=RankingObjective().scale)
     trainer = SentenceTransformerTrainer(model, arguments, train_dataset=Dataset.from_dict(columns), loss=loss)
     started = time.perf_counter()
     trainer.train()

@@ -1,6 +1,7 @@
 """The ports: what stages need from encoders, vector stores and trackers, whoever provides them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -177,6 +178,10 @@ class Tracker(Protocol):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
 
+    def nested(self, name: str) -> AbstractContextManager["Tracker"]:
+        """Where the figures of one part of the work go, a trial for example; it has failed when its body raises."""
+        ...
+
 
 class NullTracker:
     """A tracker for callers that keep no records."""
@@ -186,3 +191,7 @@ class NullTracker:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Drops them."""
+
+    def nested(self, name: str) -> AbstractContextManager[Tracker]:
+        """Drops those, too."""
+        return nullcontext(self)

@@ -27,7 +27,7 @@ from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
 from domain_embed.settings import DomainSettings, RetrievalSettings
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
-from domain_embed.training.trainer import RECORD_FILE
+from domain_embed.training.checkpoint import RECORD_FILE
 
 
 def eval_report(work: Work) -> Produced:

@@ -33,7 +33,7 @@ RECIPES = (
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
-        sections=("model", "training"),
+        sections=("model", "training"), revision=2,
     ),
     AssetRecipe(model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",)),
     AssetRecipe(

@@ -12,7 +12,7 @@ from domain_embed.mining.queries import training_rows
 from domain_embed.mining.report import MiningReport
 from domain_embed.settings import ModelSettings
 from domain_embed.stores.workspace import BASE, CHECKPOINT_PREFIX
-from domain_embed.training.trainer import RECORD_FILE
+from domain_embed.training.checkpoint import RECORD_FILE
 
 
 def hard_negatives(work: Work) -> Produced:

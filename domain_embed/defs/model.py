@@ -10,13 +10,17 @@ from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
-from domain_embed.defs.work import Produced, Work
+from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
+from domain_embed.settings import TrainingSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
+from domain_embed.training.checkpoint import Checkpoint
+from domain_embed.training.interpolation import Sweep
 from domain_embed.training.pairs import training_pairs
-from domain_embed.training.trainer import Checkpoint, Trainer
+from domain_embed.training.probes import read_probes
+from domain_embed.training.trainer import Trainer
 from domain_embed.training.validation import validation_set
 
 RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "domain-embed")
@@ -28,13 +32,15 @@ def base_collection(work: Work) -> Produced:
 
 
 def checkpoint(work: Work) -> Produced:
-    """The fine-tuned model: the epoch with the best validation nDCG@10, as a sentence-transformers folder."""
+    """The fine-tuned model, mixed with the base model as validation and forgetting advise, as a folder for
+    sentence-transformers; the base model itself where tuning did not help."""
     _require_quality(work)
     settings, tables = work.settings, work.workspace.tables
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
     splits, negatives = tables.read("splits"), tables.read("hard_negatives")
     validation = validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg)
+    probes = read_probes(work.workspace.folder, settings.training.forgetting)
     trainer = Trainer(
         work.workspace.model_location(collection.info.model),
         settings.model,
@@ -42,6 +48,7 @@ def checkpoint(work: Work) -> Produced:
         training_pairs(splits.read(), negatives.read(), tables.read("passages")),
         validation,
         mean_ndcg,
+        probes,
     )
     record = {
         "domain": work.workspace.domain,
@@ -50,7 +57,8 @@ def checkpoint(work: Work) -> Produced:
         "hard_negatives": negatives.version,
         "model": settings.model.model_dump(mode="json"),
         "training": settings.training.model_dump(mode="json"),
-        "packages": {name: package_version(name) for name in RECORDED_PACKAGES},
+        "probes": {probe.name: probe.version for probe in probes},
+        "packages": _packages(settings.training),
     }
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
@@ -70,6 +78,12 @@ def collection(work: Work) -> Produced:
     pointer = work.workspace.checkpoints / "challenger.json"
     fingerprint = json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"]
     return _build(work, CHECKPOINT_PREFIX + fingerprint, CHALLENGER)
+
+
+def _packages(training: TrainingSettings) -> dict[str, str]:
+    """Versions of what decides the weights."""
+    names = (*RECORDED_PACKAGES, "peft") if training.method.kind == "lora" else RECORDED_PACKAGES
+    return {name: package_version(name) for name in names}
 
 
 def _require_quality(work: Work) -> None:
@@ -116,21 +130,44 @@ def _build(work: Work, model: str, alias: str) -> Produced:
 
 
 def _checkpoint_produced(trained: Checkpoint, registered: str) -> Produced:
-    history = trained.history
+    history, sweep = trained.history, trained.sweep
     epochs = [(0.0, trained.base_ndcg), *((float(n), figure) for n, figure in enumerate(history.validation, start=1))]
+    curve = [(point.alpha, point.validation) for point in sweep.points]
     return Produced(
         trained.fingerprint,
         {
             "path": dg.MetadataValue.path(str(trained.path)),
             "model fingerprint": trained.fingerprint,
             "registered as": registered,
+            "kept": sweep.sentence,
+            "learning rate": trained.learning_rate,
             "best epoch": history.best_epoch,
             "loss": curve_markdown(list(enumerate(history.loss, start=1)), "step", "loss"),
             "validation": curve_markdown(epochs, "epoch (0 = base)", "nDCG@10"),
+            "mixtures": _mixtures(sweep),
+            "mixture curve": curve_markdown(curve, "alpha (0 = base, 1 = tuned)", "nDCG@10"),
         },
         {
-            "validation_ndcg_at_10": max(history.validation),
+            "validation_ndcg_at_10": sweep.chosen.validation,
             "base_validation_ndcg_at_10": trained.base_ndcg,
+            "forgotten_ndcg_at_10": sweep.chosen.loss(sweep.base),
+            "alpha": sweep.chosen.alpha,
             "steps": history.steps,
         },
+    )
+
+
+def _mixtures(sweep: Sweep) -> dg.MetadataValue:
+    """Every share of the tuned weights with its figures."""
+    return record_table(
+        [
+            {
+                "alpha": point.alpha,
+                "validation": point.validation,
+                **{f"probe {name}": figure for name, figure in point.probes.items()},
+                "lost on probes": point.loss(sweep.base),
+                "kept": "yes" if point == sweep.chosen else "",
+            }
+            for point in sweep.points
+        ]
     )

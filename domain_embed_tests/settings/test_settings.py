@@ -19,6 +19,7 @@ from domain_embed.settings import (
     ModelSettings,
     PairsSource,
     TrainingSettings,
+    TripletObjective,
     json_schema,
     read_settings,
     render_yaml,
@@ -139,6 +140,27 @@ def test_errors_in_a_source_name_its_number_and_the_keys_of_its_kind(tmp_path: P
     assert "at least 1 item" not in message
 
 
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        ("{kind: triplet, margn: 1}", "training.objective.margn: unknown key. Did you mean 'margin'? Allowed: kind"),
+        ("{kind: margin, margin: -1}", "training.objective.margin: Input should be greater than 0 (given: -1)"),
+        ("{kind: ranking, margin: 1}", "training.objective.margin: unknown key. Allowed: kind, scale, symmetric"),
+        ("{kind: contrastive}", "training.objective: Input tag 'contrastive' found using 'kind' does not match any"),
+    ],
+)
+def test_errors_in_an_objective_name_the_keys_of_its_kind(tmp_path: Path, objective: str, said: str) -> None:
+    assert said in refusal(tmp_path, f"training:\n  objective: {objective}\n")
+
+
+def test_sections_within_a_section_are_rendered_with_their_comments(tmp_path: Path) -> None:
+    settings = DomainSettings(training=TrainingSettings(objective=TripletObjective(margin=0.5)))
+    rendered = render_yaml(settings)
+    inside = "  objective:\n    kind: triplet\n    # How much closer, in cosine similarity.\n    margin: 0.5\n"
+    assert inside in rendered
+    assert read_settings(written(tmp_path, rendered)) == settings
+
+
 def test_an_empty_list_of_sources_is_refused(tmp_path: Path) -> None:
     assert "judgments.sources: Tuple should have at least 1 item" in refusal(tmp_path, "judgments: {sources: []}")
 
@@ -231,7 +253,7 @@ def test_the_schema_refuses_what_reading_refuses(tmp_path: Path, content: dict[s
 
 
 def test_a_section_has_another_version_exactly_when_its_content_differs(tmp_path: Path) -> None:
-    spelled_out = read_settings(written(tmp_path, "training:\n  scale: 20\n  epochs: 2 # a comment\n"))
+    spelled_out = read_settings(written(tmp_path, "training:\n  warmup: 0.1\n  epochs: 2 # a comment\n"))
     changed = read_settings(written(tmp_path, "training: {epochs: 3}\n"))
     for name in ("corpus", "judgments", "splits", "model", "sparse", "mining", "retrieval", "evaluation", "promotion"):
         assert getattr(changed, name).version() == getattr(DomainSettings(), name).version()

@@ -1,7 +1,8 @@
 """What the trainer needs of the scenario, made by the stages before it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,17 @@ class MetricsLog:
 
     def __init__(self) -> None:
         self.metrics: list[tuple[int | None, str, float]] = []
+        self.trials: list[str] = []
 
     def log_params(self, params: Mapping[str, object]) -> None: ...
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.metrics += [(step, name, value) for name, value in metrics.items()]
+
+    @contextmanager
+    def nested(self, name: str) -> Iterator["MetricsLog"]:
+        self.trials.append(name)
+        yield self
 
     def of(self, name: str) -> list[tuple[int | None, float]]:
         """(step, value) of one metric."""

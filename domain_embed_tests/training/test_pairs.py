@@ -104,11 +104,16 @@ def as_lists(batches: Sequence[Batch]) -> list[list[object]]:
 def test_every_pair_once_but_for_those_that_cannot_share_a_batch(
     data: TrainingPairs, size: int, hard: int, seed: int, epoch: int
 ) -> None:
-    seen = pairs_in(epoch_batches(data, size, hard, seed, epoch))
+    batches = epoch_batches(data, size, hard, seed, epoch)
+    seen = pairs_in(batches)
     assert len(seen) == len(set(seen))
     left_out = {(int(query), int(passage)) for query, passage in data.pairs} - set(seen)
     for one, other in combinations(left_out, 2):
         assert one[0] == other[0] or one[1] == other[1]
+    for query, passage in left_out:
+        for batch in batches:
+            answers = batch.passages[batch.targets]
+            assert query in batch.queries or passage in answers or len(batch.queries) > size
 
 
 @given(
@@ -119,7 +124,7 @@ def test_batches_hold_distinct_queries_and_passages_and_mask_exactly_the_other_p
 ) -> None:
     for batch in epoch_batches(data, size, hard, seed, epoch):
         n = len(batch.queries)
-        assert 2 <= n <= size
+        assert 2 <= n <= size + 1
         assert len(set(batch.queries.tolist())) == n
         assert len(set(batch.passages.tolist())) == len(batch.passages) <= n * (1 + hard)
         assert batch.targets.tolist() == list(range(n))
@@ -129,6 +134,8 @@ def test_batches_hold_distinct_queries_and_passages_and_mask_exactly_the_other_p
             assert batch.passages[batch.targets[row]] in data.positives[query]
             for column, passage in enumerate(batch.passages.tolist()):
                 assert batch.masked[row, column] == (passage in data.positives[query] and column != batch.targets[row])
+                assert not batch.mined[row, column] or passage in data.negatives[query]
+        assert (batch.mined.sum(axis=1) == [min(hard, len(data.negatives[query])) for query in batch.queries]).all()
 
 
 def distinct(n: int, negatives: int = 0) -> TrainingPairs:
@@ -139,8 +146,8 @@ def distinct(n: int, negatives: int = 0) -> TrainingPairs:
     return TrainingPairs([f"q{q}" for q in range(n)], texts, np.array([(q, q) for q in range(n)]), positives, own)
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (10, [4, 4, 2]), (9, [4, 4]), (3, [3]), (1, [])])
-def test_batches_are_full_and_a_single_leftover_is_left_out(n: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (10, [4, 4, 2]), (9, [4, 5]), (3, [3]), (1, [])])
+def test_batches_are_full_and_a_single_leftover_joins_the_last(n: int, sizes: list[int]) -> None:
     assert [len(batch.queries) for batch in epoch_batches(distinct(n), 4, 0, 0, 0)] == sizes
 
 

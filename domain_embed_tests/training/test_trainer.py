@@ -5,6 +5,7 @@ import multiprocessing as mp
 import os
 import shutil
 import signal
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +21,17 @@ from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import NullTracker, Tracker
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import fingerprint
+from domain_embed.settings import (
+    SearchSettings,
+    TripletObjective,
+)
+from domain_embed.training import fit as fit_module
+from domain_embed.training import objectives
 from domain_embed.training import trainer as trainer_module
+from domain_embed.training.checkpoint import RECORD_FILE, Checkpoint
+from domain_embed.training.probes import Probe
 from domain_embed.training.state import History, load_state, save_state
-from domain_embed.training.trainer import RECORD_FILE, Checkpoint
+from domain_embed.training.trainer import Trainer
 from domain_embed_tests import scenario
 from domain_embed_tests.training.scenario import (
     MODEL,
@@ -31,16 +40,11 @@ from domain_embed_tests.training.scenario import (
     Inputs,
     InterruptingTracker,
     MetricsLog,
-    make_inputs,
+    mean_ndcg,
 )
 
 SPAWN = mp.get_context("spawn")
 TEXTS = [passage.text for passage in scenario.CORPUS[:6]]
-
-
-@pytest.fixture(scope="module")
-def inputs(minilm_path: str, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return make_inputs(minilm_path, tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def trained(inputs: Inputs, log: MetricsLog, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training that leaves the model as it is, where only the course of events counts."""
-    monkeypatch.setattr(trainer_module.Trainer, "_step", lambda *_: 1.0)
+    monkeypatch.setattr(fit_module.Fit, "_step", lambda *_: 1.0)
 
 
 def train(inputs: Inputs, checkpoints: Path, tracker: Tracker | None = None) -> Checkpoint:
@@ -102,7 +106,9 @@ def test_the_checkpoint_lies_under_its_fingerprint_and_nothing_else_is_left(trai
     assert [path.name for path in trained.path.parent.iterdir()] == [trained.fingerprint]
     record = json.loads((trained.path / RECORD_FILE).read_text())
     history = {"loss": trained.history.loss, "validation": trained.history.validation}
-    assert record == {**RECORD, "history": history, "fingerprint": trained.fingerprint}
+    trials = [{"learning_rate": 5e-5, "validation": trained.history.validation}]
+    outcome = {"trials": trials, **trained.sweep.to_json(), "fingerprint": trained.fingerprint}
+    assert record == {**RECORD, "history": history, **outcome}
 
 
 def test_sentence_transformers_loads_the_checkpoint_as_the_same_model(trained: Checkpoint) -> None:
@@ -134,58 +140,6 @@ def test_the_same_inputs_give_the_same_model_and_one_that_is_there_is_kept(
     assert (again.fingerprint, again.path) == (trained.fingerprint, tmp_path / trained.fingerprint)
     assert again.history == trained.history
     assert (again.path / "note").read_text() == "mine"
-
-
-def test_frozen_layers_and_unfrozen_embeddings(inputs: Inputs, tmp_path: Path) -> None:
-    base = weights(inputs.base)
-    frozen = weights(train(inputs.with_settings(epochs=1, batch_size=64, frozen_layers=4), tmp_path / "frozen"))
-    changed = {name for name in frozen if not torch.equal(base[name], frozen[name])}
-    assert {name.split(".")[2] for name in changed if name.startswith("encoder")} == {"4", "5"}
-    assert not [name for name in changed if name.startswith("embeddings")]
-    recipe = inputs.with_settings(epochs=1, batch_size=64, freeze_embeddings=False, precision="fp32")
-    free = weights(train(recipe, tmp_path / "free"))
-    assert not torch.equal(base["embeddings.word_embeddings.weight"], free["embeddings.word_embeddings.weight"])
-
-
-@pytest.mark.usefixtures("no_steps")
-@pytest.mark.parametrize(("figures", "kept"), [([0.5, 0.4], 1), ([0.5, 0.5], 1), ([0.4, 0.5], 2)])
-def test_the_best_epoch_is_kept_and_the_earlier_of_equals(
-    inputs: Inputs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    figures: list[float],
-    kept: int,
-) -> None:
-    remaining = list(figures)
-    monkeypatch.setattr(trainer_module, "validate", lambda *_: remaining.pop(0))
-    saved: list[int] = []
-    save_model = trainer_module._save_model
-
-    def counting(model: Any, workdir: Path) -> None:
-        saved.append(2 - len(remaining))
-        save_model(model, workdir)
-
-    monkeypatch.setattr(trainer_module, "_save_model", counting)
-    checkpoint = train(inputs, tmp_path)
-    assert (checkpoint.history.validation, checkpoint.history.best_epoch, saved[-1]) == (figures, kept, kept)
-
-
-# --- schedule -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("warmup", "expected"),
-    [
-        (0.0, [1, 1, 8 / 9, 7 / 9, 6 / 9, 5 / 9, 4 / 9, 3 / 9, 2 / 9, 1 / 9]),
-        (0.1, [1, 1, 8 / 9, 7 / 9, 6 / 9, 5 / 9, 4 / 9, 3 / 9, 2 / 9, 1 / 9]),
-        (0.4, [0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
-    ],
-)
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(
-    inputs: Inputs, warmup: float, expected: list[float]
-) -> None:
-    trainer = inputs.with_settings(warmup=warmup).trainer()
-    assert [trainer._schedule(step) for step in range(10)] == pytest.approx(expected)
 
 
 # --- interruptions --------------------------------------------------------------------------------------
@@ -238,12 +192,12 @@ def test_a_killed_training_ends_as_if_it_had_not_been(trained: Checkpoint, input
 def test_a_kill_while_the_model_is_replaced_is_made_good(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half_saved(model: Any, workdir: Path) -> None:
-        shutil.rmtree(workdir / "best", ignore_errors=True)
+    def half_saved(model: Any, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "_save_model", half_saved)
+        patch.setattr(fit_module, "save_model", half_saved)
         with pytest.raises(KeyboardInterrupt):
             train(inputs, tmp_path)
     resumed = train(inputs, tmp_path, log := MetricsLog())
@@ -257,7 +211,7 @@ def test_a_kill_after_the_model_is_in_place_is_made_good(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(folder: Path, ignore_errors: bool = False) -> None:
-        if folder.name.startswith(".training"):
+        if folder.name.startswith(".discarded"):
             raise KeyboardInterrupt
         shutil.rmtree(folder, ignore_errors=ignore_errors)
 
@@ -269,6 +223,36 @@ def test_a_kill_after_the_model_is_in_place_is_made_good(
     again = train(inputs, tmp_path)
     assert again.fingerprint == fingerprint_of_first
     assert [path.name for path in tmp_path.iterdir()] == [again.fingerprint]
+
+
+@pytest.mark.usefixtures("no_steps")
+def test_a_kill_while_mixtures_are_weighed_repeats_no_step(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module.Mixer, "sweep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(inputs, tmp_path)
+    assert visible(tmp_path) == []
+    again = train(inputs, tmp_path, log := MetricsLog())
+    assert log.of("loss") == []
+    assert visible(tmp_path) == [again.fingerprint]
+
+
+@pytest.mark.usefixtures("no_steps")
+def test_a_search_is_recorded_trial_by_trial(inputs: Inputs, tmp_path: Path) -> None:
+    """Nothing is learned here, so that the lower rate is taken, and of it the base model."""
+    searching = inputs.with_settings(epochs=1, search=SearchSettings(learning_rates=(1e-3, 1e-4)), interpolation=())
+    checkpoint = train(searching, tmp_path, log := MetricsLog())
+    record = json.loads((checkpoint.path / RECORD_FILE).read_text())
+    assert [trial["learning_rate"] for trial in record["trials"]] == [1e-4, 1e-3]
+    assert [len(trial["validation"]) for trial in record["trials"]] == [1, 1]
+    assert (checkpoint.learning_rate, record["alpha"]) == (1e-4, 0)
+    assert log.trials == ["learning rate 0.0001", "learning rate 0.001"]
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.fingerprint]
 
 
 def test_another_record_starts_from_the_beginning(inputs: Inputs, tmp_path: Path) -> None:
@@ -287,13 +271,13 @@ def test_a_loss_that_is_no_number_ends_the_training_without_a_checkpoint(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[None] = []
-    loss = trainer_module.masked_ranking_loss
+    loss = objectives.masked_ranking_loss
 
-    def breaks_at_third(*arguments: Any) -> torch.Tensor:
+    def breaks_at_third(*arguments: Any, **options: Any) -> torch.Tensor:
         calls.append(None)
-        return loss(*arguments) * (float("nan") if len(calls) == 3 else 1)
+        return loss(*arguments, **options) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(trainer_module, "masked_ranking_loss", breaks_at_third)
+    monkeypatch.setattr(objectives, "masked_ranking_loss", breaks_at_third)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 3\n.*lower training.learning_rate"):
         train(inputs, tmp_path)
     assert visible(tmp_path) == []
@@ -308,9 +292,24 @@ def test_a_model_that_blew_up_is_never_kept(inputs: Inputs, tmp_path: Path, batc
     assert visible(tmp_path) == []
 
 
-def test_too_many_frozen_layers_are_refused(inputs: Inputs, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="frozen_layers: 6 of this model's 6 layers cannot be frozen"):
-        train(inputs.with_settings(frozen_layers=6), tmp_path)
+@pytest.mark.parametrize(
+    ("settings", "objective"), [({"objective": TripletObjective()}, "triplet"), ({"hard_negatives": 0}, None)]
+)
+def test_without_any_negative_there_is_nothing_to_train(
+    inputs: Inputs, settings: dict[str, Any], objective: str | None
+) -> None:
+    nobody = replace(inputs, pairs=replace(inputs.pairs, negatives=[[] for _ in inputs.pairs.queries]))
+    if objective is None:  # ranking finds them in the batch
+        assert nobody.with_settings(**settings).trainer()
+        return
+    with pytest.raises(TrainingError, match=f"no batch with a negative for {objective}"):
+        nobody.with_settings(**settings).trainer()
+
+
+def test_a_probe_of_the_domain_itself_is_refused(inputs: Inputs) -> None:
+    same = Probe("runbooks", ["q"], [inputs.pairs.queries[0]], ["p"], ["text"], {"q": {"p": 1}})
+    with pytest.raises(TrainingError, match="100% of the queries of probe 'runbooks' are training queries"):
+        Trainer(inputs.base, MODEL, inputs.settings, inputs.pairs, inputs.validation, mean_ndcg, [same])
 
 
 def test_a_folder_that_cannot_be_written_is_named(inputs: Inputs, tmp_path: Path) -> None:

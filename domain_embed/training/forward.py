@@ -1,0 +1,51 @@
+"""Texts through a model in training: length-sorted passes, in the number format that is fast here."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain_embed.encoding.encoder import cpu_has_bf16, length_sorted_batches
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+TOKENS_PER_FORWARD = 1024
+"""Of one forward pass, padding included: larger ones are no faster on two cores, and hold more memory."""
+
+
+def embed(model: "SentenceTransformer", texts: Sequence[str], max_tokens: int) -> "torch.Tensor":
+    """(n, dim) in the order of `texts`, by length-sorted forward passes that share one graph."""
+    import torch
+
+    rows, parts = zip(*passes(model, texts, max_tokens), strict=True)
+    return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(rows)))]
+
+
+def passes(
+    model: "SentenceTransformer", texts: Sequence[str], max_tokens: int
+) -> Iterator[tuple[NDArray[np.int64], "torch.Tensor"]]:
+    """(rows of `texts`, their embeddings) by one bounded forward pass after the other, longest texts first."""
+    limit = min(max_tokens, model.max_seq_length or max_tokens)
+    for rows, inputs in length_sorted_batches(model, texts, limit, TOKENS_PER_FORWARD):
+        features = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+        yield rows, model(features)["sentence_embedding"]
+
+
+@contextmanager
+def autocast(device: str, precision: str) -> Iterator[None]:
+    """bf16 where the settings ask for it; `auto` asks for it where the hardware multiplies it natively."""
+    import torch
+
+    wanted = precision == "bf16" or (precision == "auto" and _has_bf16(device))
+    with torch.autocast(device, torch.bfloat16, enabled=wanted):
+        yield
+
+
+def _has_bf16(device: str) -> bool:
+    import torch
+
+    return torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()

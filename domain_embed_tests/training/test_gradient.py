@@ -1,0 +1,91 @@
+"""Cached against whole: the same gradient of the real model, in memory that does not grow with the batch."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from domain_embed.settings import TrainingSettings
+from domain_embed.training import forward
+from domain_embed.training.gradient import Gradient
+from domain_embed.training.loss import masked_ranking_loss
+from domain_embed.training.trainable import trainable_model
+from domain_embed_tests import scenario
+from domain_embed_tests.training.scenario import MODEL
+
+SETTINGS = TrainingSettings(frozen_layers=4, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def model(minilm_path: str) -> Any:
+    """Only two layers learn: quick, and the same code."""
+    return trainable_model(minilm_path, MODEL, SETTINGS)
+
+
+@pytest.fixture(autouse=True)
+def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "TOKENS_PER_FORWARD", 128)
+
+
+def texts(n: int) -> tuple[list[str], list[str]]:
+    return [query.text for query in scenario.QUERIES[:n]], [passage.text for passage in scenario.CORPUS[:n]]
+
+
+def loss(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
+    n = len(queries)
+    return masked_ranking_loss(queries, passages, torch.arange(n), torch.zeros((n, n), dtype=torch.bool), 20.0)
+
+
+def gradients(
+    model: Any, queries: list[str], passages: list[str], *, cached: bool
+) -> tuple[float, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    value = Gradient(64, "fp32", cached).add(model, queries, passages, loss)
+    return value, {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+
+
+def test_cached_and_whole_gradient_are_the_same(model: Any) -> None:
+    whole_loss, whole = gradients(model, *texts(12), cached=False)
+    cached_loss, cached = gradients(model, *texts(12), cached=True)
+    assert cached_loss == pytest.approx(whole_loss, rel=1e-5)
+    assert cached.keys() == whole.keys() != set()
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cached[name], gradient, rtol=1e-3, atol=1e-5)
+    assert max(float(gradient.abs().max()) for gradient in whole.values()) > 1e-3
+
+
+class Held:
+    """Counts the bytes that graphs hold for their backward pass, and the most at a time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def pack(self, tensor: torch.Tensor) -> "Kept":
+        return Kept(self, tensor.detach())  # with its graph it would keep itself
+
+
+class Kept:
+    def __init__(self, held: Held, tensor: torch.Tensor) -> None:
+        self.held, self.tensor = held, tensor
+        self.size = tensor.numel() * tensor.element_size()
+        held.now += self.size
+        held.most = max(held.most, held.now)
+
+    def __del__(self) -> None:
+        self.held.now -= self.size
+
+
+def most_held(model: Any, n: int, *, cached: bool) -> int:
+    """In a batch of n equal pairs, so that all forward passes are alike."""
+    held, ([query], [passage]) = Held(), texts(1)
+    with saved_tensors_hooks(held.pack, lambda kept: kept.tensor):
+        gradients(model, n * [query], n * [passage], cached=cached)
+    assert held.now == 0
+    return held.most
+
+
+def test_memory_of_the_cached_gradient_does_not_grow_with_the_batch(model: Any) -> None:
+    small, large = (most_held(model, n, cached=True) for n in (8, 32))
+    assert large < 1.05 * small
+    assert most_held(model, 32, cached=False) > 3 * large

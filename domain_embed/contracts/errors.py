@@ -78,3 +78,9 @@ class PromotionRefusedError(DomainEmbedError):
     """The live alias was not moved, and why."""
 
     exit_code = 7
+
+
+class AccessError(DomainEmbedError):
+    """Passages were asked for that the one who asks may not see, or without saying who asks."""
+
+    exit_code = 8

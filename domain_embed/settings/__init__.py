@@ -23,7 +23,7 @@ from domain_embed.settings.model import (
 )
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
-from domain_embed.settings.serving import RetrievalSettings, SparseSettings
+from domain_embed.settings.serving import AccessSettings, RetrievalSettings, SparseSettings
 from domain_embed.settings.sources import (
     AnnotationsSource,
     AnswersSource,
@@ -39,6 +39,7 @@ from domain_embed.settings.sources import (
 __all__ = [
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
+    "AccessSettings",
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswersSource",

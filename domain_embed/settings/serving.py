@@ -1,5 +1,7 @@
 """Settings of the index and of the query path over it."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from domain_embed.contracts.records import Mode
@@ -32,3 +34,12 @@ class RetrievalSettings(Section):
     """Whether the reranker of `reranker:` has the last word on the first passages."""
     rerank_depth: int = Field(50, ge=1)
     """How many passages the reranker reads."""
+
+
+class AccessSettings(Section):
+    """Who may find which passages. With a groups_field, search needs the groups of the one who asks."""
+
+    groups_field: str | None = Field(None, min_length=1)
+    """The metadata key with the groups that may find a passage, a text or a list of texts; null: everybody may."""
+    without_groups: Literal["nobody", "everybody"] = "nobody"
+    """Who may find a passage that names no group."""

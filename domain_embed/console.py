@@ -217,12 +217,15 @@ def print_json(content: object) -> None:
     typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
-    """Ranked passages, one line each and the beginning of its text."""
+def print_hits(hits: Sequence[Hit], *, explain: bool = False) -> None:
+    """Ranked passages, one line each and the beginning of its text; on request also why each is where it is."""
     for rank, hit in enumerate(hits, start=1):
         name = f"[bold]{escape(hit.title or hit.passage_id)}[/bold]  [dim]{escape(hit.passage_id)}[/dim]"
         console.print(f"[bold]{rank:>2}[/bold]  {hit.score:.3f}  {name}", highlight=False)
         console.print(f"           {escape(_snippet(hit.text))}", style="dim", highlight=False)
+        if explain:
+            places = ", ".join(f"{name} {place.rank} ({place.score:.3f})" for name, place in hit.places.items())
+            console.print(f"           {places}", style="cyan", highlight=False)
     if not hits:
         console.print("nothing found")
 

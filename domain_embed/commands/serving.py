@@ -1,5 +1,6 @@
 """Commands on what is live: search it, list it, put it back."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
@@ -26,35 +27,35 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     mode: Annotated[str | None, typer.Option(help="dense, sparse, hybrid, weighted; default: retrieval.mode.")] = None,
     filters: Annotated[list[str] | None, typer.Option("--filter", help=f"On metadata, repeatable: {FORMS}.")] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="A group of the one who asks, repeatable; see access: in the file."),
+    ] = None,
+    rerank: Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Default: retrieval.rerank.")] = None,
+    documents: Annotated[bool, typer.Option("--documents", help="The best documents, with their passages.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show which rankings put a passage where it is.")] = False,
     version: Annotated[str, typer.Option(help="champion (what is live), challenger or base.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
     """Search the live collection, or another version of it, with the model that made it."""
-    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
-
-    aliases = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
-    if version not in aliases:
-        raise SettingsError(f"--version {version!r} is not one of {', '.join(aliases)}")
     if mode is not None and mode not in get_args(Mode):
         raise SettingsError(f"--mode {mode!r} is not one of {', '.join(get_args(Mode))}")
-    environment = Environment.read()
-    environment.settings(name)
-    workspace = Workspace(environment, name)
-    collection = workspace.aliased(aliases[version])
-
     quiet_libraries()
-    searcher = workspace.searcher(collection)
-    where = parse_filters(filters or [], searcher.collection.info.metadata_types)
-    hits = searcher.search(query, k, mode=cast("Mode | None", mode), where=where or None)
+    from domain_embed.serving import Searcher
+
+    searcher = Searcher.open(name, groups=groups, version=version)
+    where = parse_filters(filters or [], searcher.filterable) or None
+    chosen = cast("Mode | None", mode)
+    if documents:
+        found = searcher.search_documents(query, k, mode=chosen, where=where, rerank=rerank)
+        hits = [hit for document in found for hit in document.passages]
+    else:
+        hits = searcher.search(query, k, mode=chosen, where=where, rerank=rerank)
     if as_json:
-        rows = [
-            {"rank": rank, "passage_id": hit.passage_id, "score": hit.score, "title": hit.title, "text": hit.text,
-             "metadata": dict(hit.metadata)}
-            for rank, hit in enumerate(hits, start=1)
-        ]  # fmt: skip
-        print_json({"domain": name, "collection": collection, "query": query, "hits": rows})
-        return
-    print_hits(hits)
+        rows = [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, start=1)]
+        print_json({"domain": name, "collection": searcher.collection, "query": query, "hits": rows})
+    else:
+        print_hits(hits, explain=explain)
 
 
 @app.command()
@@ -90,8 +91,6 @@ def versions(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def rollback(name: Name, as_json: AsJson = False) -> None:
     """Put the previous live model back, at once. The model rolled back from is not promoted again by itself."""
-    from dataclasses import asdict
-
     from domain_embed.promotion.champion import PromotionLog, roll_back
     from domain_embed.stores.workspace import LIVE, Workspace
 

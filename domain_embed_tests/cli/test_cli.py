@@ -74,6 +74,14 @@ def test_search_finds_filters_and_tells_versions_apart(finished: Whole) -> None:
     team = row["metadata"]["team"]
     narrowed = answer(finished.home, "search", DOMAIN, row["title"], "--filter", f"team={team}", "--mode", "hybrid")
     assert {hit["metadata"]["team"] for hit in narrowed["hits"]} == {team}
+    later = answer(finished.home, "search", DOMAIN, row["title"], "--filter", "year>=2022", "--filter", "team!=data")
+    assert {hit["metadata"]["year"] >= 2022 and hit["metadata"]["team"] != "data" for hit in later["hits"]} == {True}
+    assert later["hits"][0]["places"]["dense"]["rank"] == 1
+    told = invoke(
+        finished.home, "search", DOMAIN, row["title"], "--mode", "hybrid", "--explain", "--documents", "-k", "2"
+    )
+    assert "dense 1 (" in told.stdout
+    assert "sparse 1 (" in told.stdout
     base = answer(finished.home, "search", DOMAIN, row["title"], "--version", "base")
     challenger = answer(finished.home, "search", DOMAIN, row["title"], "--version", "challenger")
     assert base["collection"] != challenger["collection"]
@@ -93,7 +101,9 @@ def test_versions_and_rollback(whole: Whole) -> None:
         (("plan", "nowhere"), 2, "no domain 'nowhere'"),
         (("search", DOMAIN, "x", "--filter", "colour=red"), 3, "keys: team, year"),
         (("search", DOMAIN, "x", "--filter", "year=soon"), 3, "year holds values of type int"),
-        (("search", DOMAIN, "x", "--version", "old"), 2, "--version 'old'"),
+        (("search", DOMAIN, "x", "--version", "old"), 2, "version 'old' is not one of champion, challenger, base"),
+        (("search", DOMAIN, "x", "--group", "hr"), 2, "the domain has no access control"),
+        (("search", DOMAIN, "x", "--rerank"), 4, "there is no reranker"),
         (("run", DOMAIN, "--select", "chekpoint"), 2, "no asset 'chekpoint'"),
         (("init", DOMAIN), 2, "exists already"),
         (("init", "other", "--corpus", "missing.jsonl", "--judgments", "missing.jsonl"), 3, "does not exist"),

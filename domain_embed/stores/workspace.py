@@ -12,6 +12,7 @@ from domain_embed.contracts.ports import Reranker, VectorStore
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
+from domain_embed.indexing.identity import require_usable
 from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
@@ -87,8 +88,9 @@ class Workspace:
         retrieval = settings or self.settings.retrieval
         if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
             retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
-        visible = visible_to(opened, access or AccessSettings(), groups)
-        return Searcher(visible, self.encoder_of(opened.info), retrieval, reranker)
+        encoder = self.encoder_of(opened.info)
+        require_usable(opened.info, encoder)
+        return Searcher(visible_to(opened, access or AccessSettings(), groups), encoder, retrieval, reranker)
 
     def tuned_weight(self, collection: str) -> dict[str, Any] | None:
         """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""

@@ -23,7 +23,7 @@ from domain_embed.settings.model import (
 )
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
-from domain_embed.settings.serving import AccessSettings, RetrievalSettings, SparseSettings
+from domain_embed.settings.serving import AccessSettings, RetentionSettings, RetrievalSettings, SparseSettings
 from domain_embed.settings.sources import (
     AnnotationsSource,
     AnswersSource,
@@ -61,6 +61,7 @@ __all__ = [
     "PromotionSettings",
     "QualitySettings",
     "RerankerSettings",
+    "RetentionSettings",
     "RetrievalSettings",
     "ReviewSettings",
     "Section",

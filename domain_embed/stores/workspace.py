@@ -164,6 +164,11 @@ class Workspace:
         write_atomically(self.reports / "latest.json", json.dumps(content, indent=1))
         return page
 
+    def all_reports(self) -> list[dict[str, Any]]:
+        """Every report that was kept, oldest first."""
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.reports.glob("*/report.json")]
+        return sorted(found, key=lambda report: str(report["evidence"]["created_at"]))
+
     def latest_report(self) -> dict[str, Any]:
         """The newest report. Raises NotReadyError when there is none."""
         return self._read_json(self.reports / "latest.json", "report")

@@ -23,7 +23,8 @@ A domain is a folder with a [bold]domain.yaml[/bold] in DOMAIN_EMBED_HOME (defau
 [bold]domain-embed demo[/bold], then [bold]domain-embed search aws "give a user permission to read a bucket"[/bold].
 
 Exit codes: 0 done (also when a model is refused: that is a result), 1 unexpected, 2 settings or usage, 3 input data,
-4 not made yet, 5 store, 6 model or training, 7 promotion or rollback refused, 130 interrupted.""",
+4 not made yet, 5 store, 6 model or training, 7 promotion or rollback refused, 8 access refused,
+130 interrupted.""",
 )
 
 for commands in (domains, work, evidence, serving):

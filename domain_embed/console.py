@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from domain_embed.defs.overview import DomainStatus
     from domain_embed.defs.runs import Plan, RunOutcome
     from domain_embed.judgments.sheets import ExportReport, ImportReport
+    from domain_embed.promotion.champion import Move
     from domain_embed.stores.workspace import Workspace
 
 console = Console()
@@ -217,14 +218,44 @@ def print_json(content: object) -> None:
     typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
-    """Ranked passages, one line each and the beginning of its text."""
+def print_hits(hits: Sequence[Hit], *, explain: bool = False) -> None:
+    """Ranked passages, one line each and the beginning of its text; on request also why each is where it is."""
     for rank, hit in enumerate(hits, start=1):
         name = f"[bold]{escape(hit.title or hit.passage_id)}[/bold]  [dim]{escape(hit.passage_id)}[/dim]"
         console.print(f"[bold]{rank:>2}[/bold]  {hit.score:.3f}  {name}", highlight=False)
         console.print(f"           {escape(_snippet(hit.text))}", style="dim", highlight=False)
+        if explain:
+            places = ", ".join(f"{name} {place.rank} ({place.score:.3f})" for name, place in hit.places.items())
+            console.print(f"           {places}", style="cyan", highlight=False)
     if not hits:
         console.print("nothing found")
+
+
+def print_versions(rows: Sequence[dict[str, Any]]) -> None:
+    """The collections, oldest first."""
+    table = Table("collection", "model", "passages", "size", "age", "nDCG@10", "")
+    for row in rows:
+        marks = ", ".join(f"[bold green]{a}[/bold green]" if a == "live" else a for a in row["aliases"])
+        size = "" if row["size_bytes"] is None else f"{row['size_bytes'] / 1e6:,.0f} MB"
+        quality = "" if row["ndcg_at_10"] is None else f"{row['ndcg_at_10']:.3f}"
+        age = f"{row['age_days']:.1f} days"
+        table.add_row(row["collection"], row["fingerprint"], f"{row['passages']:,}", size, age, quality, marks)
+    console.print(table)
+
+
+def print_move(move: "Move") -> None:
+    """What went live, and what a comparison on real queries found before."""
+    if move.action == "kept":
+        console.print(f"{move.target} is live already", highlight=False)
+        return
+    console.print(f"live: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}", highlight=False)
+    if move.shadow:
+        found = move.shadow
+        console.print(
+            f"on {found['queries']:.0f} recent queries {found['overlap']:.0%} of the top ten stay, the first passage "
+            f"of {found['same_first']:.0%}; {found['live_ms']:.1f} ms a query before, now {found['challenger_ms']:.1f}",
+            highlight=False,
+        )
 
 
 def _snippet(text: str) -> str:

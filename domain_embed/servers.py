@@ -29,7 +29,9 @@ def serve_ui(environment: Environment, *, host: str, port: int, mlflow_port: int
         **os.environ,
         "DAGSTER_HOME": str(dagster_home(environment)),
         "DOMAIN_EMBED_HOME": str(environment.home),
-        "DOMAIN_EMBED_MLFLOW_UI": environment.mlflow_ui or environment.mlflow_tracking_uri or f"http://{host}:{mlflow_port}",
+        "DOMAIN_EMBED_MLFLOW_UI": environment.mlflow_ui
+        or environment.mlflow_tracking_uri
+        or f"http://{host}:{mlflow_port}",
         # MLflow's job runner starts a dozen processes that nothing here needs.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

@@ -1,12 +1,12 @@
 """Commands on what is live: search it, list it, put it back."""
 
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
-from rich.table import Table
 
 from domain_embed.commands.options import AsJson, Name
-from domain_embed.console import console, print_hits, print_json, quiet_libraries
+from domain_embed.console import console, print_hits, print_json, print_move, print_versions, quiet_libraries
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import Mode
 from domain_embed.retrieval.filters import FORMS, parse_filters
@@ -14,6 +14,7 @@ from domain_embed.settings import Environment
 
 if TYPE_CHECKING:
     from domain_embed.stores.tracking import Tracking
+    from domain_embed.stores.workspace import Workspace
 
 
 app = typer.Typer()
@@ -26,84 +27,108 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     mode: Annotated[str | None, typer.Option(help="dense, sparse, hybrid, weighted; default: retrieval.mode.")] = None,
     filters: Annotated[list[str] | None, typer.Option("--filter", help=f"On metadata, repeatable: {FORMS}.")] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="A group of the one who asks, repeatable; see access: in the file."),
+    ] = None,
+    rerank: Annotated[bool | None, typer.Option("--rerank/--no-rerank", help="Default: retrieval.rerank.")] = None,
+    documents: Annotated[bool, typer.Option("--documents", help="The best documents, with their passages.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show which rankings put a passage where it is.")] = False,
     version: Annotated[str, typer.Option(help="champion (what is live), challenger or base.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
     """Search the live collection, or another version of it, with the model that made it."""
-    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
-
-    aliases = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
-    if version not in aliases:
-        raise SettingsError(f"--version {version!r} is not one of {', '.join(aliases)}")
     if mode is not None and mode not in get_args(Mode):
         raise SettingsError(f"--mode {mode!r} is not one of {', '.join(get_args(Mode))}")
-    environment = Environment.read()
-    environment.settings(name)
-    workspace = Workspace(environment, name)
-    collection = workspace.aliased(aliases[version])
-
     quiet_libraries()
-    searcher = workspace.searcher(collection)
-    where = parse_filters(filters or [], searcher.collection.info.metadata_types)
-    hits = searcher.search(query, k, mode=cast("Mode | None", mode), where=where or None)
+    from domain_embed.serving import Searcher
+
+    searcher = Searcher.open(name, groups=groups, version=version)
+    where = parse_filters(filters or [], searcher.filterable) or None
+    chosen = cast("Mode | None", mode)
+    if documents:
+        found = searcher.search_documents(query, k, mode=chosen, where=where, rerank=rerank)
+        hits = [hit for document in found for hit in document.passages]
+    else:
+        hits = searcher.search(query, k, mode=chosen, where=where, rerank=rerank)
     if as_json:
-        rows = [
-            {"rank": rank, "passage_id": hit.passage_id, "score": hit.score, "title": hit.title, "text": hit.text,
-             "metadata": dict(hit.metadata)}
-            for rank, hit in enumerate(hits, start=1)
-        ]  # fmt: skip
-        print_json({"domain": name, "collection": collection, "query": query, "hits": rows})
-        return
-    print_hits(hits)
+        rows = [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, start=1)]
+        print_json({"domain": name, "collection": searcher.collection, "query": query, "hits": rows})
+    else:
+        print_hits(hits, explain=explain)
 
 
 @app.command()
 def versions(name: Name, as_json: AsJson = False) -> None:
-    """List the collections, oldest first: their model, size and age, and which one is live."""
-    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+    """List the collections, oldest first: their model, size, age and quality, and which one is live."""
+    from domain_embed.cutover import version_rows
 
-    environment = Environment.read()
-    environment.settings(name)
-    store = Workspace(environment, name).vector_store
-    names = {"live": store.alias(LIVE), "challenger": store.alias(CHALLENGER), "base": store.alias(BASE)}
-    rows: list[dict[str, Any]] = [
-        {
-            "collection": info.name,
-            "model": info.model,
-            "fingerprint": info.fingerprint,
-            "passages": info.count,
-            "built_at": info.built_at,
-            "aliases": [alias for alias, target in names.items() if target == info.name],
-        }
-        for info in store.collections()
-    ]
+    rows = version_rows(_workspace(name))
     if as_json:
         print_json({"domain": name, "collections": rows})
-        return
-    table = Table("collection", "model", "passages", "built", "")
-    for row in rows:
-        marks = ", ".join(f"[bold green]{a}[/bold green]" if a == "live" else a for a in row["aliases"])
-        table.add_row(row["collection"], row["fingerprint"], f"{row['passages']:,}", row["built_at"], marks)
-    console.print(table)
+    else:
+        print_versions(rows)
+
+
+@app.command()
+def promote(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Against the verdict, or after a rollback.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the newest tuned model live, when its verdict says so. Its collection is proven first."""
+    from domain_embed.cutover import promote_challenger
+
+    quiet_libraries()
+    workspace = _workspace(name)
+    move = promote_challenger(workspace, reason=reason, force=force)
+    _tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
+    if as_json:
+        print_json(asdict(move))
+    else:
+        print_move(move)
+
+
+@app.command()
+def prune(
+    name: Name,
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="Newest ones to keep; default: retention.collections.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove old collections, but never what is in use or what a rollback would put back."""
+    from domain_embed.cutover import prune_workspace
+
+    removed = [info.name for info in prune_workspace(_workspace(name), keep)]
+    if as_json:
+        print_json({"domain": name, "removed": removed})
+    else:
+        console.print(f"removed: {', '.join(removed)}" if removed else "nothing to remove", highlight=False)
 
 
 @app.command()
 def rollback(name: Name, as_json: AsJson = False) -> None:
     """Put the previous live model back, at once. The model rolled back from is not promoted again by itself."""
-    from dataclasses import asdict
-
     from domain_embed.promotion.champion import PromotionLog, roll_back
-    from domain_embed.stores.workspace import LIVE, Workspace
+    from domain_embed.stores.workspace import LIVE
 
-    environment = Environment.read()
-    environment.settings(name)
-    workspace = Workspace(environment, name)
+    workspace = _workspace(name)
     move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
-    _tracking(environment).set_alias(name, "champion", move.fingerprint)
+    _tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
         print_json(asdict(move))
     else:
         console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
+
+
+def _workspace(name: str) -> "Workspace":
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    environment.settings(name)
+    return Workspace(environment, name)
 
 
 def _tracking(environment: Environment) -> "Tracking":

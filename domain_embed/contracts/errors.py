@@ -60,10 +60,10 @@ class StoreError(DomainEmbedError):
 class ModelMismatchError(StoreError):
     """A query encoder and a collection come from different models; their vectors must never meet."""
 
-    def __init__(self, collection: str, collection_fingerprint: str, encoder_fingerprint: str) -> None:
+    def __init__(self, collection: str, collection_fingerprint: str, encoder_fingerprint: str, found: str = "") -> None:
         super().__init__(
             f"collection {collection!r} was built by model {collection_fingerprint}, "
-            f"but the query encoder is model {encoder_fingerprint}",
+            f"but the query encoder is model {encoder_fingerprint}{f': {found}' if found else ''}",
             "search with the model the collection names, or re-embed the collection with this one",
         )
 
@@ -78,3 +78,9 @@ class PromotionRefusedError(DomainEmbedError):
     """The live alias was not moved, and why."""
 
     exit_code = 7
+
+
+class AccessError(DomainEmbedError):
+    """Passages were asked for that the one who asks may not see, or without saying who asks."""
+
+    exit_code = 8

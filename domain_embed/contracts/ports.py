@@ -141,6 +141,10 @@ class VectorStore(Protocol):
         """Every complete collection, oldest first."""
         ...
 
+    def size_bytes(self, name: str) -> int | None:
+        """What a complete collection takes on this machine's disk; None where that is not known."""
+        ...
+
     def open(self, name: str) -> Collection:
         """Raises NotReadyError when no complete collection has that name."""
         ...

@@ -79,6 +79,10 @@ class DocumentHit:
     passages: tuple[Hit, ...]
 
 
+COLLECTION_SCHEMA = 2
+"""Of what is written now. 1 kept no canaries, and no types of dates and nested keys."""
+
+
 @dataclass(frozen=True)
 class CollectionInfo:
     """What a collection knows about itself; written once, with the collection.
@@ -86,7 +90,8 @@ class CollectionInfo:
     `model` is what the encoder is loaded from, with `model_settings` (prompts, length limit), and `fingerprint` the
     identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language` is
     the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
-    "float", "bool" or "date" (YYYY-MM-DD).
+    "float", "bool" or "date" (YYYY-MM-DD). `chunking` is how the passages were cut, `canaries` the vectors of fixed
+    texts, by which `indexing.identity` proves the model, and `schema_version` says what of all this is kept.
     """
 
     name: str
@@ -99,6 +104,9 @@ class CollectionInfo:
     metadata_types: Mapping[str, str]
     built_at: str
     model_settings: Mapping[str, Any] = field(default_factory=dict)
+    chunking: Mapping[str, Any] = field(default_factory=dict)
+    canaries: Mapping[str, str] = field(default_factory=dict)
+    schema_version: int = 1
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from domain_embed.contracts.errors import StoreError
-from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.contracts.records import Verdict
+from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.model import mean_ndcg
 from domain_embed.defs.work import Produced, Work, record_table
@@ -20,12 +20,11 @@ from domain_embed.evaluation.report import Curves, PassageText, render_html
 from domain_embed.evaluation.subject import Subject
 from domain_embed.evaluation.systems import run_systems
 from domain_embed.indexing.build import build_collection
-from domain_embed.indexing.parity import check_parity
 from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.verdict import decide
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
-from domain_embed.settings import DomainSettings, RetrievalSettings
+from domain_embed.settings import RetrievalSettings
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 from domain_embed.training.checkpoint import RECORD_FILE
 
@@ -50,7 +49,7 @@ def eval_report(work: Work) -> Produced:
         passages={point.passage_id: PassageText(point.title, point.text) for point in shown},
         curves=_curves(work.workspace, evidence.challenger_fingerprint),
     )
-    content = {"evidence": evidence.to_json(), "verdict": asdict(verdict), "settings": _judged_by(work.settings)}
+    content = {"evidence": evidence.to_json(), "verdict": asdict(verdict), "settings": judged_by(work.settings)}
     version = _content_version(content)
     page = work.workspace.save_report(version, content, html)
     scores.to_parquet(page.with_name("scores.parquet"))
@@ -60,21 +59,17 @@ def eval_report(work: Work) -> Produced:
 
 def champion(work: Work) -> Produced:
     """What is live. The alias moves only on a passed verdict about this very model, to a collection proven complete."""
-    evidence, verdict = _stored_verdict(work.workspace)
-    store = work.workspace.vector_store
+    workspace, store = work.workspace, work.workspace.vector_store
     infos = {info.name: info for info in store.collections()}
-    challenger = infos[work.workspace.aliased(CHALLENGER)]
-    obstacle = _report_obstacle(work, evidence, challenger)
-    if obstacle:
-        verdict = Verdict(False, (f"{obstacle}: materialize eval_report first",))
-    elif work.promote_anyway:
-        verdict = Verdict(True, (f"promoted by a person: {work.promote_anyway}", *verdict.reasons))
-    base = infos[work.workspace.aliased(BASE)]
+    challenger, base = infos[workspace.aliased(CHALLENGER)], infos[workspace.aliased(BASE)]
+    verdict = stored_verdict(workspace, challenger, work.settings, promote_anyway=work.promote_anyway)
+    shadow = shadow_comparison(workspace, challenger.name) if verdict.promote else None
     current = {info.fingerprint: info for info in infos.values() if info.passages_version == base.passages_version}
     move = settle(
-        store, PromotionLog(work.workspace.promotions), LIVE, verdict, challenger, current, base.fingerprint,
-        lambda info: _require_parity(work.workspace, info), override_hold=work.forced,
+        store, PromotionLog(workspace.promotions), LIVE, verdict, challenger, current, base.fingerprint,
+        lambda info: require_parity(workspace, info), override_hold=work.forced, shadow=shadow,
     )  # fmt: skip
+    pruned = prune_workspace(workspace)
     work.tracking.set_alias(work.workspace.domain, "champion", move.fingerprint)
     return Produced(
         move.target,
@@ -84,23 +79,11 @@ def champion(work: Work) -> Produced:
             "live collection": move.target,
             "live model": move.fingerprint,
             "verdict": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+            **({"shadow comparison": dg.MetadataValue.json(shadow)} if shadow else {}),
+            **({"removed collections": ", ".join(info.name for info in pruned)} if pruned else {}),
         },
         {"promoted": float(move.action == "promoted")},
     )
-
-
-def _report_obstacle(work: Work, evidence: Evidence, challenger: CollectionInfo) -> str | None:
-    """Why the stored report says nothing about promoting this challenger as it would serve now; None if it does."""
-    if evidence.challenger_fingerprint != challenger.fingerprint:
-        return f"the report judges model {evidence.challenger_fingerprint}, not {challenger.fingerprint}"
-    judged_by = work.workspace.latest_report().get("settings", {})
-    changed = [name for name, version in _judged_by(work.settings).items() if judged_by.get(name) != version]
-    return f"the report was made with other settings ({', '.join(changed)})" if changed else None
-
-
-def _judged_by(settings: DomainSettings) -> dict[str, str]:
-    """Versions of the settings a verdict depends on: after an edit of one, an old verdict promotes nothing."""
-    return {name: getattr(settings, name).version() for name in ("retrieval", "evaluation", "promotion")}
 
 
 def _searchers(work: Work) -> dict[str, Searcher]:
@@ -119,6 +102,7 @@ def _searchers(work: Work) -> dict[str, Searcher]:
         current = build_collection(
             workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
             workspace.vector_cache(encoder.fingerprint), info.model_settings,
+            work.settings.chunking.model_dump(mode="json"),
         )  # fmt: skip
         found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval)
     return found
@@ -176,20 +160,6 @@ def _content_version(content: dict[str, Any]) -> str:
     evidence = {key: value for key, value in content["evidence"].items() if key != "created_at"}
     canonical = json.dumps([evidence, content["verdict"], content["settings"]], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _stored_verdict(workspace: Workspace) -> tuple[Evidence, Verdict]:
-    report = workspace.latest_report()
-    verdict = Verdict(report["verdict"]["promote"], tuple(report["verdict"]["reasons"]))
-    return Evidence.from_json(report["evidence"]), verdict
-
-
-def _require_parity(workspace: Workspace, info: CollectionInfo) -> None:
-    opened = workspace.vector_store.open(info.name)
-    findings = check_parity(opened, workspace.tables.read("passages"), workspace.encoder_of(info))
-    failed = [f"{finding.name}: {finding.detail}" for finding in findings if not finding.passed]
-    if failed:
-        raise StoreError(f"collection {info.name} is not what it says ({'; '.join(failed)}); the alias stays")
 
 
 def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str) -> dict[str, Any]:

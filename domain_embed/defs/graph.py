@@ -9,7 +9,9 @@ COLLECTION = frozenset({"qdrant"})
 RECIPES = (
     AssetRecipe(data.documents, ("corpus_files",), "data", TABLE, sections=("corpus",)),
     AssetRecipe(data.passages, ("documents",), "data", TABLE, sections=("chunking", "model")),
-    AssetRecipe(model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse")),
+    AssetRecipe(
+        model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse"), revision=2
+    ),
     AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",)),
     AssetRecipe(
         labels.synthetic_queries, ("labels", "passages", "base_collection"), "judgments", TABLE,
@@ -35,7 +37,9 @@ RECIPES = (
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
         sections=("model", "training"), revision=2,
     ),
-    AssetRecipe(model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",)),
+    AssetRecipe(
+        model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",), revision=2
+    ),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection"), "evidence", frozenset({"html", "mlflow"}),
         sections=("retrieval", "evaluation", "promotion"), revision=2,

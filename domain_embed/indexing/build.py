@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from domain_embed.contracts.filters import is_iso_date
 from domain_embed.contracts.ports import Encoder, TableReader, VectorCache, VectorStore
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.contracts.records import CollectionInfo, Point, embedded_text
+from domain_embed.contracts.records import COLLECTION_SCHEMA, CollectionInfo, Point, embedded_text
 from domain_embed.encoding.bm25 import Bm25Weights
+from domain_embed.indexing.identity import canary_vectors
 from domain_embed.settings import SparseSettings
 
 Batch = TypeVar("Batch")
@@ -38,7 +39,7 @@ class BuildReport:
 
 def collection_name(fingerprint: str, passages_version: str, sparse: SparseSettings) -> str:
     """The name says what is in it: equal inputs, equal name."""
-    content = hashlib.sha256(f"{passages_version} {sparse.version()}".encode()).hexdigest()
+    content = hashlib.sha256(f"{passages_version} {sparse.version()} {COLLECTION_SCHEMA}".encode()).hexdigest()
     return f"{fingerprint[:12]}-{content[:12]}"
 
 
@@ -50,6 +51,7 @@ def build_collection(
     sparse: SparseSettings,
     cache: VectorCache,
     model_settings: Mapping[str, Any] | None = None,
+    chunking: Mapping[str, Any] | None = None,
 ) -> BuildReport:
     """Makes sure that the collection of this model and these passages exists, complete.
 
@@ -64,6 +66,7 @@ def build_collection(
         sparse: BM25 settings for the vectors beside the dense ones.
         cache: Vectors of this encoder's model by content hash.
         model_settings: What else a searcher needs to load the same encoder.
+        chunking: How the passages were cut.
     """
     name = collection_name(encoder.fingerprint, passages.version, sparse)
     existing = next((info for info in store.collections() if info.name == name), None)
@@ -81,6 +84,9 @@ def build_collection(
         metadata_types=metadata_types(passages),
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_settings=model_settings or {},
+        chunking=chunking or {},
+        canaries=canary_vectors(encoder),
+        schema_version=COLLECTION_SCHEMA,
     )
     embedded = 0
 

@@ -1,11 +1,14 @@
 """What is live: promotion, refusal, refresh and rollback of the one alias that queries use."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from filelock import FileLock
 
 from domain_embed.contracts.errors import PromotionRefusedError, StoreError
 from domain_embed.contracts.ports import VectorStore
@@ -16,7 +19,10 @@ Action = Literal["promoted", "refreshed", "kept", "rolled back"]
 
 @dataclass(frozen=True)
 class Move:
-    """One decision about the live alias, from one collection to another."""
+    """One decision about the live alias, from one collection to another.
+
+    `shadow` holds what a comparison of both on real queries found before, where one was made.
+    """
 
     action: Action
     source: str
@@ -25,28 +31,46 @@ class Move:
     fingerprint: str
     reason: str
     at: str
+    shadow: Mapping[str, float] | None = None
 
 
 class PromotionLog:
-    """Every move of the alias, appended to a file before it happens. The alias itself is the truth."""
+    """Every move of the alias, kept in a file before it happens. The alias itself is the truth."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> list[Move]:
         """All moves, oldest first."""
-        if not self._path.exists():
-            return []
-        return [Move(**json.loads(line)) for line in self._path.read_text(encoding="utf-8").splitlines() if line]
+        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        whole, _, _ = text.rpartition("\n")  # what follows was cut off as it was written, and did not happen
+        return [Move(**json.loads(line)) for line in whole.splitlines() if line]
 
     def append(self, move: Move) -> None:
         """Raises StoreError when it cannot be written; the alias must then stay."""
+        kept = "".join(json.dumps(asdict(one)) + "\n" for one in (*self.read(), move))
+        draft = self._path.with_suffix(".tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(move)) + "\n")
+            draft.write_text(kept, encoding="utf-8")
+            draft.replace(self._path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Of two who decide at once, the second sees what the first has done."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._path.with_suffix(".lock"))
+            lock.acquire()
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def held_back(self) -> set[str]:
         """Models a person rolled back from, unless promoted again since."""
@@ -62,7 +86,7 @@ class PromotionLog:
 def settle(
     store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
     current: Mapping[str, CollectionInfo], base: str, require_parity: Callable[[CollectionInfo], None],
-    *, override_hold: bool = False,
+    *, override_hold: bool = False, shadow: Mapping[str, float] | None = None,
 ) -> Move:  # fmt: skip
     """Decides what is live and moves the alias there, after the target's parity is proven.
 
@@ -79,33 +103,74 @@ def settle(
         base: Fingerprint of the base model.
         require_parity: Raises when a collection does not hold what it says.
         override_hold: Promote even a model that was rolled back.
+        shadow: What comparing live and challenger on real queries found.
     """
-    live = store.alias(alias)
-    infos = {info.name: info for info in store.collections()}
-    live_fingerprint = infos[live].fingerprint if live in infos else None
-    held = challenger.fingerprint in log.held_back() and not override_hold
-    if verdict.promote and not held and challenger.fingerprint != live_fingerprint:
-        target, reason = challenger, verdict.reasons[0]
-        action: Action = "promoted"
-    else:
-        target = current[live_fingerprint or base]
-        action = "kept" if target.name == live else "refreshed"
-        reason = _reason_to_stay(verdict, held, live_fingerprint, challenger.fingerprint)
-    move = Move(
-        action=action,
-        # Where nothing was live, the base model is what would have served, and what a rollback returns to.
-        source=live or current[base].name,
-        target=target.name,
-        source_fingerprint=live_fingerprint or base,
-        fingerprint=target.fingerprint,
-        reason=reason,
-        at=_now(),
-    )
-    if target.name != live:
-        require_parity(target)
-        log.append(move)
-        store.set_alias(alias, target.name)
-    return move
+    with log.alone():
+        live = store.alias(alias)
+        infos = {info.name: info for info in store.collections()}
+        live_fingerprint = infos[live].fingerprint if live in infos else None
+        held = challenger.fingerprint in log.held_back() and not override_hold
+        if verdict.promote and not held and challenger.fingerprint != live_fingerprint:
+            target, reason = challenger, verdict.reasons[0]
+            action: Action = "promoted"
+        else:
+            target = current[live_fingerprint or base]
+            action = "kept" if target.name == live else "refreshed"
+            reason = _reason_to_stay(verdict, held, live_fingerprint, challenger.fingerprint)
+        move = Move(
+            action=action,
+            # Where nothing was live, the base model is what would have served, and what a rollback returns to.
+            source=live or current[base].name,
+            target=target.name,
+            source_fingerprint=live_fingerprint or base,
+            fingerprint=target.fingerprint,
+            reason=reason,
+            at=_now(),
+            shadow=shadow if action == "promoted" else None,
+        )
+        if target.name != live:
+            require_parity(target)
+            log.append(move)
+            store.set_alias(alias, target.name)
+        return move
+
+
+def promote(
+    store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
+    base: CollectionInfo, require_parity: Callable[[CollectionInfo], None], *, reason: str = "", force: bool = False,
+    shadow: Mapping[str, float] | None = None,
+) -> Move:  # fmt: skip
+    """Makes the challenger live because a person says so; where it is live already, nothing happens.
+
+    `force` overrules the verdict and an earlier rollback, never a failed parity check.
+
+    Raises:
+        PromotionRefusedError: The verdict is against it, or it was rolled back, and `force` is not set.
+    """
+    with log.alone():
+        live = store.alias(alias)
+        infos = {info.name: info for info in store.collections()}
+        held = challenger.fingerprint in log.held_back()
+        if not force and live != challenger.name:
+            if not verdict.promote:
+                raise PromotionRefusedError(f"the verdict is against it: {verdict.reasons[0]}", "--force overrules it")
+            if held:
+                raise PromotionRefusedError(f"model {challenger.fingerprint} was rolled back", "--force overrules that")
+        move = Move(
+            action="kept" if live == challenger.name else "promoted",
+            source=live or base.name,
+            target=challenger.name,
+            source_fingerprint=infos[live].fingerprint if live in infos else base.fingerprint,
+            fingerprint=challenger.fingerprint,
+            reason=reason or ("asked for, against the verdict" if not verdict.promote else verdict.reasons[0]),
+            at=_now(),
+            shadow=shadow,
+        )
+        if live != challenger.name:
+            require_parity(challenger)
+            log.append(move)
+            store.set_alias(alias, challenger.name)
+        return move
 
 
 def roll_back(store: VectorStore, log: PromotionLog, alias: str) -> Move:
@@ -113,25 +178,31 @@ def roll_back(store: VectorStore, log: PromotionLog, alias: str) -> Move:
 
     Raises PromotionRefusedError when there is no earlier model, or its collection is gone.
     """
-    live = store.alias(alias)
-    infos = {info.name: info for info in store.collections()}
-    previous = _previous_model(log.read(), live)
-    if live is None or previous is None:
-        raise PromotionRefusedError("there is no earlier model to roll back to")
-    if previous not in infos:
-        raise PromotionRefusedError(f"the earlier collection {previous} is gone")
-    move = Move(
-        action="rolled back",
-        source=live,
-        target=previous,
-        source_fingerprint=infos[live].fingerprint,
-        fingerprint=infos[previous].fingerprint,
-        reason="asked for",
-        at=_now(),
-    )
-    log.append(move)
-    store.set_alias(alias, previous)
-    return move
+    with log.alone():
+        live = store.alias(alias)
+        infos = {info.name: info for info in store.collections()}
+        previous = _previous_model(log.read(), live)
+        if live is None or previous is None:
+            raise PromotionRefusedError("there is no earlier model to roll back to")
+        if previous not in infos:
+            raise PromotionRefusedError(f"the earlier collection {previous} is gone")
+        move = Move(
+            action="rolled back",
+            source=live,
+            target=previous,
+            source_fingerprint=infos[live].fingerprint,
+            fingerprint=infos[previous].fingerprint,
+            reason="asked for",
+            at=_now(),
+        )
+        log.append(move)
+        store.set_alias(alias, previous)
+        return move
+
+
+def rollback_target(log: PromotionLog, live: str | None) -> str | None:
+    """The collection a rollback would put back; None when there is none."""
+    return _previous_model(log.read(), live)
 
 
 def _previous_model(moves: Sequence[Move], live: str | None) -> str | None:

@@ -1,5 +1,6 @@
 """The query path that serves and that is evaluated: one encoder bound to one collection of the same model."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -15,6 +16,10 @@ from domain_embed.settings import RetrievalSettings
 
 Filters: TypeAlias = Where | Sequence[Where | None] | None
 """One filter for every query, or one (or None) for each."""
+
+
+_MODELS = threading.RLock()
+"""Tokenizers and stemmers are not made for two threads at once; the search itself is."""
 
 
 class Searcher:
@@ -75,7 +80,8 @@ class Searcher:
         first = self._first_stage(queries, depth, modes, where, exact, payload or rerank)
         found = {mode: explained(first, mode) if payload else first[mode] for mode in modes}
         if reranker is not None:
-            found = rerank_heads(reranker, queries, found, self._settings.rerank_depth)
+            with _MODELS:
+                found = rerank_heads(reranker, queries, found, self._settings.rerank_depth)
         return {mode: [_cut(hits, k, payload) for hits in ranked] for mode, ranked in found.items()}
 
     def _first_stage(
@@ -85,7 +91,8 @@ class Searcher:
         asked, filters = set(modes), _one_each(where, len(queries))
         found: dict[Mode, list[list[Hit]]] = {}
         if asked & {"dense", *FUSED}:
-            vectors = self._encoder.encode_queries(queries)
+            with _MODELS:
+                vectors = self._encoder.encode_queries(queries)
             found["dense"] = _by_filter(
                 filters,
                 lambda rows, one: self.collection.search_dense(
@@ -93,7 +100,8 @@ class Searcher:
                 ),
             )
         if asked & {"sparse", *FUSED}:
-            terms = [self._analyzer.query_vector(query) for query in queries]
+            with _MODELS:
+                terms = [self._analyzer.query_vector(query) for query in queries]
             found["sparse"] = _by_filter(
                 filters,
                 lambda rows, one: self.collection.search_sparse(

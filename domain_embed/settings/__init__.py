@@ -38,7 +38,7 @@ from domain_embed.settings.objectives import (
 )
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
-from domain_embed.settings.serving import RetrievalSettings, SparseSettings
+from domain_embed.settings.serving import AccessSettings, RetentionSettings, RetrievalSettings, SparseSettings
 from domain_embed.settings.sources import (
     AnnotationsSource,
     AnswersSource,
@@ -55,6 +55,7 @@ __all__ = [
     "DISTILLING",
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
+    "AccessSettings",
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswersSource",
@@ -86,6 +87,7 @@ __all__ = [
     "QualitySettings",
     "RankingObjective",
     "RerankerSettings",
+    "RetentionSettings",
     "RetrievalSettings",
     "ReviewSettings",
     "SearchSettings",

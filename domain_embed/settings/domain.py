@@ -17,7 +17,7 @@ from domain_embed.settings.judgments import (
 from domain_embed.settings.model import MiningSettings, ModelSettings, RerankerSettings, TrainingSettings
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
-from domain_embed.settings.serving import RetrievalSettings, SparseSettings
+from domain_embed.settings.serving import AccessSettings, RetentionSettings, RetrievalSettings, SparseSettings
 
 
 class DomainSettings(Section):
@@ -41,8 +41,10 @@ class DomainSettings(Section):
     reranker: RerankerSettings = RerankerSettings()
     training: TrainingSettings = TrainingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    access: AccessSettings = AccessSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
+    retention: RetentionSettings = RetentionSettings()
     automation: AutomationSettings = AutomationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 

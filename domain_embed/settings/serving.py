@@ -1,5 +1,7 @@
 """Settings of the index and of the query path over it."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from domain_embed.contracts.records import Mode
@@ -32,3 +34,23 @@ class RetrievalSettings(Section):
     """Whether the reranker of `reranker:` has the last word on the first passages."""
     rerank_depth: int = Field(50, ge=1)
     """How many passages the reranker reads."""
+
+
+class AccessSettings(Section):
+    """Who may find which passages. With a groups_field, search needs the groups of the one who asks."""
+
+    groups_field: str | None = Field(None, min_length=1)
+    """The metadata key with the groups that may find a passage, a text or a list of texts; null: everybody may."""
+    without_groups: Literal["nobody", "everybody"] = "nobody"
+    """Who may find a passage that names no group."""
+
+
+class RetentionSettings(Section):
+    """What is kept of what no longer serves. An edit makes nothing stale."""
+
+    collections: int = Field(3, ge=0)
+    """The newest collections kept besides those in use and the one a rollback would put back. Older ones are removed
+    when something goes live, and by `domain-embed prune`."""
+    vectors_gb: float = Field(20.0, gt=0)
+    """How much the vectors made so far may take; those of models that are not in use and were used least recently are
+    removed first, then. They would be made again."""

@@ -60,6 +60,11 @@ class EdgeStore:
         infos = [self._info(path.parent.name) for path in self._collections.glob(f"*/{_INFO}")]
         return sorted(infos, key=lambda info: (info.built_at, info.name))
 
+    def size_bytes(self, name: str) -> int | None:
+        """What a complete collection takes on disk; sparse files count as what they hold."""
+        self._require(name)
+        return sum(path.stat().st_blocks * 512 for path in (self._collections / name).rglob("*"))
+
     def open(self, name: str) -> Collection:
         """A reader with its own handle: moving an alias or dropping the collection does not disturb it."""
         pt.check_name(name)
@@ -69,6 +74,8 @@ class EdgeStore:
     def drop(self, name: str) -> None:
         """Removes a collection from sight in one step, then from the disk."""
         pt.check_name(name)
+        for left in (self._root / "building").glob("*.dropped-*"):  # by a process that was killed here
+            shutil.rmtree(left, ignore_errors=True)
         trash = self._root / "building" / f"{name}.dropped-{uuid.uuid4().hex}"
         with self._lock("aliases"):
             if name in (aliases := self._read_aliases()).values():

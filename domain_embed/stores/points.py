@@ -64,7 +64,7 @@ def hit_from(payload: Mapping[str, Any] | None, score: float) -> Hit:
 
 def info_to_json(info: CollectionInfo) -> dict[str, Any]:
     """Plain JSON values; `info_from_json` gives an equal info back."""
-    return {**vars(info), "metadata_types": dict(info.metadata_types)}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(info).items()}
 
 
 def info_from_json(data: Any, place: str) -> CollectionInfo:

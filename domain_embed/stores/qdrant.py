@@ -79,6 +79,11 @@ class QdrantStore:
             infos = [info for name in own if (info := self._complete(name))]
         return sorted(infos, key=lambda info: (info.built_at, info.name))
 
+    def size_bytes(self, name: str) -> int | None:
+        """Not known: the server does not say."""
+        self._require(name)
+        return None
+
     def open(self, name: str) -> Collection:
         """A reader over the store's connection."""
         return ServedCollection(self._require(name), self._client, self._prefix + name, self._address)

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
 from domain_embed.encoding.reranker import CrossEncoderReranker
 from domain_embed.encoding.score_cache import CachedReranker
+from domain_embed.indexing.identity import require_usable
+from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import DomainSettings, Environment, ModelSettings, RetrievalSettings
+from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
 from domain_embed.stores.tables import TableStore
 from domain_embed.stores.vectors import FileVectorCache
 
@@ -118,17 +121,21 @@ class Workspace:
         return self.rerankers / "current.json"
 
     def searcher(
-        self, collection: str, settings: RetrievalSettings | None = None, reranker: Reranker | None = None
-    ) -> Searcher:
+        self, collection: str, settings: RetrievalSettings | None = None, reranker: Reranker | None = None, *,
+        access: AccessSettings | None = None, groups: Sequence[str] | None = None,
+    ) -> Searcher:  # fmt: skip
         """A searcher over a collection, with the encoder it was built with; as the domain's file says by default.
 
-        Where the settings leave the dense weight open, it is the one tuned for this collection, if any.
+        Where the settings leave the dense weight open, it is the one tuned for this collection, if any. With `access`
+        it finds what members of `groups` may find; without, everything: the product's own work needs all passages.
         """
         opened = self.vector_store.open(collection)
         retrieval = settings or self.settings.retrieval
         if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
             retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
-        return Searcher(opened, self.encoder_of(opened.info), retrieval, reranker)
+        encoder = self.encoder_of(opened.info)
+        require_usable(opened.info, encoder)
+        return Searcher(visible_to(opened, access or AccessSettings(), groups), encoder, retrieval, reranker)
 
     def tuned_weight(self, collection: str) -> dict[str, Any] | None:
         """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""
@@ -197,6 +204,11 @@ class Workspace:
         write_atomically(folder / "report.json", json.dumps(content, indent=1))
         write_atomically(self.reports / "latest.json", json.dumps(content, indent=1))
         return page
+
+    def all_reports(self) -> list[dict[str, Any]]:
+        """Every report that was kept, oldest first."""
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.reports.glob("*/report.json")]
+        return sorted(found, key=lambda report: str(report["evidence"]["created_at"]))
 
     def latest_report(self) -> dict[str, Any]:
         """The newest report. Raises NotReadyError when there is none."""

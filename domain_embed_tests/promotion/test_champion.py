@@ -7,7 +7,7 @@ import pytest
 
 from domain_embed.contracts.errors import PromotionRefusedError, StoreError
 from domain_embed.contracts.records import CollectionInfo, Verdict
-from domain_embed.promotion.champion import Move, PromotionLog, roll_back, settle
+from domain_embed.promotion.champion import Move, PromotionLog, promote, roll_back, rollback_target, settle
 
 YES = Verdict(True, ("tuned/dense is better by +0.100.",))
 NO = Verdict(False, ("tuned/dense is not better.",))
@@ -55,10 +55,13 @@ def log(tmp_path: Path) -> PromotionLog:
 def decide(
     store: AliasStore, log: PromotionLog, verdict: Verdict, challenger: CollectionInfo,
     current: tuple[CollectionInfo, ...] = (BASE, FIRST, SECOND), *, override_hold: bool = False,
-    parity: Callable[[CollectionInfo], None] = lambda one: None,
+    parity: Callable[[CollectionInfo], None] = lambda one: None, shadow: dict[str, float] | None = None,
 ) -> Move:  # fmt: skip
     known = {one.fingerprint: one for one in current}
-    return settle(store, log, LIVE, verdict, challenger, known, "base", parity, override_hold=override_hold)  # type: ignore[arg-type]
+    return settle(
+        store, log, LIVE, verdict, challenger, known, "base", parity,  # type: ignore[arg-type]
+        override_hold=override_hold, shadow=shadow,
+    )  # fmt: skip
 
 
 def test_good_verdict_promotes(store: AliasStore, log: PromotionLog) -> None:
@@ -137,3 +140,66 @@ def test_rollback_to_a_dropped_collection_is_refused(log: PromotionLog) -> None:
     with pytest.raises(PromotionRefusedError, match="base-p1 is gone"):
         roll_back(store, log, LIVE)  # type: ignore[arg-type]
     assert store.live == "first-p1"
+
+
+def test_what_a_comparison_found_is_kept_with_the_move(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST, shadow={"overlap": 0.75})
+    assert log.read()[-1].shadow == {"overlap": 0.75}
+    decide(store, log, NO, SECOND, current=(BASE_2, FIRST_2, SECOND), shadow={"overlap": 0.5})
+    assert (log.read()[-1].action, log.read()[-1].shadow) == ("refreshed", None)
+
+
+# --- by hand --------------------------------------------------------------------------------------------
+
+
+def by_hand(
+    store: AliasStore, log: PromotionLog, verdict: Verdict, challenger: CollectionInfo, *, reason: str = "",
+    force: bool = False, parity: Callable[[CollectionInfo], None] = lambda one: None,
+) -> Move:  # fmt: skip
+    return promote(store, log, LIVE, verdict, challenger, BASE, parity, reason=reason, force=force)  # type: ignore[arg-type]
+
+
+def test_a_person_promotes_what_the_verdict_allows_and_may_do_so_twice(store: AliasStore, log: PromotionLog) -> None:
+    move = by_hand(store, log, YES, FIRST, reason="release 7")
+    assert (move.action, move.source, move.target, move.reason) == ("promoted", "base-p1", "first-p1", "release 7")
+    assert by_hand(store, log, YES, FIRST).action == "kept"
+    assert (store.live, len(log.read())) == ("first-p1", 1)
+    assert roll_back(store, log, LIVE).target == "base-p1"  # type: ignore[arg-type]
+
+
+def test_a_person_overrules_a_verdict_and_a_rollback_but_no_parity(store: AliasStore, log: PromotionLog) -> None:
+    with pytest.raises(PromotionRefusedError, match=r"against it: tuned/dense is not better.\n  → --force"):
+        by_hand(store, log, NO, FIRST)
+    assert (store.live, log.read()) == (None, [])
+    assert by_hand(store, log, NO, FIRST, force=True).reason == "asked for, against the verdict"
+    roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    with pytest.raises(PromotionRefusedError, match="was rolled back"):
+        by_hand(store, log, YES, FIRST)
+    assert by_hand(store, log, YES, FIRST, force=True).action == "promoted"
+
+    def fails(one: CollectionInfo) -> None:
+        raise StoreError(f"{one.name} is not what it says")
+
+    with pytest.raises(StoreError, match="second-p1"):
+        by_hand(store, log, YES, SECOND, force=True, parity=fails)
+    assert store.live == "first-p1"
+
+
+def test_a_line_that_was_cut_off_did_not_happen(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    path = log._path
+    path.write_text(path.read_text(encoding="utf-8") + '{"action": "rolled ba', encoding="utf-8")
+    assert [move.target for move in log.read()] == ["first-p1"]
+    decide(store, log, YES, SECOND)
+    assert [move.target for move in log.read()] == ["first-p1", "second-p1"]
+
+
+def test_lines_of_earlier_versions_are_read(log: PromotionLog) -> None:
+    log._path.write_text(
+        '{"action": "promoted", "source": "a", "target": "b", "source_fingerprint": "x", "fingerprint": "y", '
+        '"reason": "r", "at": "2026-01-01T00:00:00+00:00"}\n',
+        encoding="utf-8",
+    )
+    assert log.read()[0].shadow is None
+    assert rollback_target(log, "b") == "a"
+    assert rollback_target(log, "other") is None

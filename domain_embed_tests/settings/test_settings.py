@@ -295,7 +295,8 @@ def test_environment_with_all_variables(tmp_path: Path) -> None:
 def test_environment_without_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    expected = {"home": tmp_path / "data", "qdrant_url": None, "qdrant_api_key": None, "mlflow_tracking_uri": None}
+    unset = dict.fromkeys(("qdrant_url", "qdrant_api_key", "mlflow_tracking_uri", "mlflow_ui"))
+    expected = {"home": tmp_path / "data", **unset}
     empty = {"DOMAIN_EMBED_HOME": "", "QDRANT_URL": "", "QDRANT_API_KEY": "", "MLFLOW_TRACKING_URI": ""}
     assert Environment.read({}).model_dump() == expected
     assert Environment.read(empty).model_dump() == expected

@@ -189,7 +189,7 @@ def measure(folder: Path, count: int, miners: Sequence[str]) -> dict[str, Any]:
     splits = pq.read_table(folder / "splits.parquet").slice(0, count)
     encoder = MadeQueries(splits["query"].to_pylist(), np.load(folder / "queries.npy")[:count])
     collection = EdgeStore(folder).open(COLLECTION)
-    report, settings = MiningReport(), MiningSettings(miners=tuple(miners))  # type: ignore[arg-type]
+    report, settings = MiningReport(), MiningSettings(miners=tuple(miners))
     before, started = _peak_bytes(), time.perf_counter()
     for _ in mine_hard_negatives(splits, collection, encoder, settings, report, folder=folder):
         pass

@@ -191,7 +191,7 @@ def _accumulate(
     for start in range(0, len(ordered), LISTS_PER_FORWARD):
         some = ordered[start : start + LISTS_PER_FORWARD]
         loss = list_loss(_scores(model, pairs, some, settings.max_tokens), settings.objective) / len(ordered)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
 
@@ -208,7 +208,7 @@ def _scores(
     with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         logits = torch.cat([pair_logits(model, inputs).float() for _, inputs in batches])
     order = torch.from_numpy(np.argsort(np.concatenate([rows for rows, _ in batches])))
-    return list(logits[order.to(logits.device)].split([len(_passages(one)) for one in examples]))
+    return list(torch.split(logits[order.to(logits.device)], [len(_passages(one)) for one in examples]))
 
 
 def list_loss(scores: "Sequence[Tensor]", objective: str) -> "Tensor":

@@ -89,9 +89,10 @@ def _keep_best(
     found: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Puts better finds into the tables of the best so far, in place. `query` (m,) is sorted."""
-    touched, firsts, counts = np.unique(query, return_index=True, return_counts=True)
-    if not len(touched):
+    if not len(query):
         return
+    firsts = np.flatnonzero(np.diff(query, prepend=-1))
+    touched, counts = query[firsts], np.diff(firsts, append=len(query))
     depth = best.shape[1]
     column = depth + np.arange(len(query)) - np.repeat(firsts, counts)
     line = np.repeat(np.arange(len(touched)), counts)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.ports import Collection
 
-ROWS_PER_PAGE = 2048
+ROWS_PER_PAGE = 1024
 UNKNOWN = -1
 
 

@@ -73,11 +73,11 @@ class RerankerSettings(Section):
     """The encoder that training starts from, as in `model.base` or `checkpoint:FINGERPRINT`; null takes model.base."""
     objective: Literal["listwise", "binary"] = "listwise"
     """Tell the positive from its negatives (softmax over them), or judge each pair alone (cross-entropy)."""
-    negatives: int = Field(4, ge=1)
+    negatives: int = Field(3, ge=1)
     """Hard negatives beside each positive, drawn anew each time."""
     batch_size: int = Field(8, ge=1)
     """Positives per step, each with its negatives."""
-    max_steps: int = Field(300, ge=1)
+    max_steps: int = Field(200, ge=1)
     """Training stops here, or after two passes over the pairs: a step is seconds on a laptop."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak of a linear schedule."""
@@ -85,7 +85,7 @@ class RerankerSettings(Section):
     """Share of the steps until the peak."""
     freeze_embeddings: bool = True
     """Leave the word embeddings as they are."""
-    max_tokens: int = Field(160, ge=16)
+    max_tokens: int = Field(128, ge=16)
     """Longest query and passage together; the rest of the longer one is cut, in training and in use."""
     depth: int = Field(20, ge=10, le=1000)
     """How many of the base model's best passages are put in a new order, to compare with the old one."""

@@ -104,7 +104,7 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
     """The asset as the graph sees it."""
     return dg.AssetSpec(
         [domain, recipe.name],
-        deps=[dg.AssetKey([domain, dep]) for dep in recipe.deps],
+        deps=[dg.AssetKey([domain, dep]) for dep in recipe.reads(settings)],
         description=recipe.body.__doc__,
         group_name=domain_group(domain, recipe.group),
         kinds=set(recipe.kinds),

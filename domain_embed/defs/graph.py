@@ -35,7 +35,7 @@ RECIPES = (
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
-        sections=("model", "training"), revision=2,
+        sections=("model", "training"), revision=2, deps_if={"reranker": model.learns_from_reranker},
     ),
     AssetRecipe(
         model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",), revision=2

@@ -1,27 +1,31 @@
 """Asset bodies from the base model's collection to the tuned model's."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import version as package_version
+from typing import Any
 
 import dagster as dg
 import numpy as np
 
-from domain_embed.contracts.errors import TrainingError
-from domain_embed.contracts.records import Qrels, Run
+from domain_embed.contracts.errors import SettingsError, TrainingError
+from domain_embed.contracts.ports import Reranker
+from domain_embed.contracts.records import CollectionInfo, Qrels, Run
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
-from domain_embed.settings import TrainingSettings
+from domain_embed.settings import DISTILLING, DomainSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
 from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.interpolation import Sweep
 from domain_embed.training.pairs import training_pairs
-from domain_embed.training.probes import read_probes
+from domain_embed.training.probes import Probe, read_probes
+from domain_embed.training.teacher import require_better_teacher, taught_pairs
 from domain_embed.training.trainer import Trainer
-from domain_embed.training.validation import validation_set
+from domain_embed.training.validation import ValidationSet, validation_set
 
 RECORDED_PACKAGES = ("torch", "transformers", "sentence-transformers", "domain-embed")
 
@@ -41,30 +45,21 @@ def checkpoint(work: Work) -> Produced:
     splits, negatives = tables.read("splits"), tables.read("hard_negatives")
     validation = validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg)
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
+    pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
+    teacher = _teacher(work) if learns_from_reranker(settings) else None
     trainer = Trainer(
         work.workspace.model_location(collection.info.model),
         settings.model,
         settings.training,
-        training_pairs(splits.read(), negatives.read(), tables.read("passages")),
+        taught_pairs(pairs, teacher) if teacher else pairs,
         validation,
         mean_ndcg,
         probes,
     )
-    record = {
-        "domain": work.workspace.domain,
-        "base": collection.info.fingerprint,
-        "splits": splits.version,
-        "hard_negatives": negatives.version,
-        "model": settings.model.model_dump(mode="json"),
-        "training": settings.training.model_dump(mode="json"),
-        "probes": {probe.name: probe.version for probe in probes},
-        "packages": _packages(settings.training),
-    }
+    record = _record(work, collection.info, probes, teacher)
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
-    if trained.pool_vectors is not None:  # a part of the collection that need not be embedded again
-        vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
-        work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
+    _keep_pool_vectors(work, trained, validation)
     keep_reference(work.workspace, trained.fingerprint)
     write_atomically(work.workspace.checkpoints / "challenger.json", json.dumps({"fingerprint": trained.fingerprint}))
     tags = {"fingerprint": trained.fingerprint, "domain": work.workspace.domain}
@@ -80,10 +75,46 @@ def collection(work: Work) -> Produced:
     return _build(work, CHECKPOINT_PREFIX + fingerprint, CHALLENGER)
 
 
-def _packages(training: TrainingSettings) -> dict[str, str]:
-    """Versions of what decides the weights."""
-    names = (*RECORDED_PACKAGES, "peft") if training.method.kind == "lora" else RECORDED_PACKAGES
-    return {name: package_version(name) for name in names}
+def learns_from_reranker(settings: DomainSettings) -> bool:
+    """Whether the training objective needs a teacher."""
+    return isinstance(settings.training.objective, DISTILLING)
+
+
+def _teacher(work: Work) -> Reranker:
+    """The domain's reranker, if it knows better than the base model. Raises SettingsError when there is none."""
+    teacher = work.workspace.teacher()
+    if teacher is None:
+        raise SettingsError(
+            f"training.objective: {work.settings.training.objective.kind} learns from a reranker, and there is none",
+            "set reranker.source to train, or name a finished one there",
+        )
+    judged = work.workspace.reranker_record()["validation"]
+    require_better_teacher(judged["reranked"], judged["base"])
+    return teacher
+
+
+def _record(work: Work, base: CollectionInfo, probes: Sequence[Probe], teacher: Reranker | None) -> dict[str, Any]:
+    """All that goes into a checkpoint: of equal records the same model comes out, on the same machine."""
+    settings, tables = work.settings, work.workspace.tables
+    packages = (*RECORDED_PACKAGES, "peft") if settings.training.method.kind == "lora" else RECORDED_PACKAGES
+    return {
+        "domain": work.workspace.domain,
+        "base": base.fingerprint,
+        "splits": tables.read("splits").version,
+        "hard_negatives": tables.read("hard_negatives").version,
+        "model": settings.model.model_dump(mode="json"),
+        "training": settings.training.model_dump(mode="json"),
+        "probes": {probe.name: probe.version for probe in probes},
+        "teacher": teacher.fingerprint if teacher else None,
+        "packages": {name: package_version(name) for name in packages},
+    }
+
+
+def _keep_pool_vectors(work: Work, trained: Checkpoint, validation: ValidationSet) -> None:
+    """The validation pool is a part of the collection that need not be embedded again."""
+    if trained.pool_vectors is not None:
+        vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
+        work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
 
 
 def _require_quality(work: Work) -> None:

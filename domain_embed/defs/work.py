@@ -57,6 +57,12 @@ class AssetRecipe:
     kinds: frozenset[str]
     sections: tuple[str, ...] = ()
     revision: int = 1
+    deps_if: Mapping[str, Callable[[DomainSettings], bool]] = field(default_factory=dict)
+    """What it reads only where the settings ask for it: otherwise a change there would make it run for nothing."""
+
+    def reads(self, settings: DomainSettings) -> tuple[str, ...]:
+        """The assets it depends on."""
+        return (*self.deps, *(name for name, asked in self.deps_if.items() if asked(settings)))
 
     @property
     def name(self) -> str:

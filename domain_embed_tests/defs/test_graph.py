@@ -15,11 +15,9 @@ from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import open_instance
 from domain_embed.judgments.review import Decision, record_decisions
 from domain_embed.promotion.champion import Move, PromotionLog, roll_back, settle
-from domain_embed.promotion.verdict import NOTHING_TUNED
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.stores.tracking import Tracking, registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE
-from domain_embed.training.checkpoint import RECORD_FILE
 from domain_embed_tests.whole import DOMAIN, EVERYTHING, Whole
 
 
@@ -237,26 +235,6 @@ def test_champion_refuses_a_verdict_about_another_checkpoint(whole: Whole) -> No
     whole.run(("champion",), force=True)
     assert workspace.aliased(LIVE) == workspace.aliased(BASE)
     assert "materialize eval_report first" in whole.metadata("champion")["reason"]
-
-
-def test_a_training_that_teaches_nothing_ends_with_the_base_model_and_says_so(whole: Whole) -> None:
-    """Steps too small to change a ranking: all mixtures are equal, and of equals the base model is taken."""
-    workspace = whole.workspace
-    workspace.vector_store.set_alias(LIVE, workspace.aliased(BASE))
-    whole.edit("training", learning_rate=1e-12)
-    whole.run()
-    base = workspace.vector_store.open(workspace.aliased(BASE)).info
-    assert workspace.aliased(CHALLENGER) == base.name
-    made = whole.metadata("checkpoint")
-    assert made["model fingerprint"] == base.fingerprint
-    assert made["kept"].startswith("the base model as it is: ")
-    record = json.loads((workspace.checkpoints / base.fingerprint / RECORD_FILE).read_text())
-    assert record["alpha"] == 0
-    assert [point["alpha"] for point in record["interpolation"]] == [0.0, 0.5, 0.75, 1.0]
-    assert record["interpolation"][0]["validation"] >= max(point["validation"] for point in record["interpolation"])
-    assert workspace.latest_report()["verdict"] == {"promote": False, "reasons": [NOTHING_TUNED]}
-    assert workspace.aliased(LIVE) == base.name
-    assert whole.plan().stale == ()
 
 
 def test_query_model_of_another_collection_is_refused(finished: Whole) -> None:

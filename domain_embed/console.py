@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from domain_embed.settings import DomainSettings
 if TYPE_CHECKING:
     from domain_embed.defs.overview import DomainStatus
     from domain_embed.defs.runs import Plan, RunOutcome
+    from domain_embed.evaluation.contrast import Contrast
     from domain_embed.judgments.sheets import ExportReport, ImportReport
     from domain_embed.promotion.champion import Move
     from domain_embed.stores.workspace import Workspace
@@ -105,7 +106,18 @@ def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, 
         "queries": evidence["queries_per_split"],
         "served_mode": evidence["served_mode"],
         "systems": evidence["systems"],
+        "intervals": evidence["intervals"],
         "comparisons": evidence["comparisons"],
+        "detectable": evidence.get("detectable"),
+        "slices": evidence.get("slices", []),
+        "validation": evidence.get("validation"),
+        "dense_weights": evidence.get("dense_weights", {}),
+        "containment": evidence.get("containment", {}),
+        "forgetting": evidence.get("forgetting"),
+        "serving": evidence.get("serving", []),
+        "gates": evidence.get("gates", []),
+        "moved": stored.get("moved", {}),
+        "please_judge": stored.get("please_judge", []),
         "verdict": stored["verdict"],
         "timings_s": timings,
         "model": {"fingerprint": evidence["challenger_fingerprint"], "path": evidence["model_path"]},
@@ -194,6 +206,30 @@ def print_report(stored: dict[str, Any]) -> None:
     for reason in verdict["reasons"]:
         console.print(f"  • {reason}", markup=False, highlight=False)
     console.print(f"report: {stored['html']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_contrast(found: "Contrast", texts: Mapping[str, str]) -> None:
+    """Two systems measure by measure, and the queries they differ on most; `texts` are queries by id."""
+    table = Table("measure", found.first, found.second, "difference", "95 % interval", "p",
+                  title=f"{found.queries:,} test queries", title_justify="left")  # fmt: skip
+    for one in found.comparisons:
+        after, before = found.means[one.metric]
+        low, high = one.ci95
+        table.add_row(
+            one.metric,
+            f"{after:.3f}",
+            f"{before:.3f}",
+            f"{one.delta:+.3f}",
+            f"{low:+.3f} to {high:+.3f}",
+            f"{one.p:.4f}",
+        )
+    console.print(table)
+    if found.detectable is not None:
+        console.print(f"a true difference of {found.detectable:.3f} nDCG@10 is shown four times out of five",
+                      markup=False, highlight=False)  # fmt: skip
+    for title, changes in (("better", found.gained), ("worse", found.lost)):
+        for query_id, delta in changes:
+            console.print(f"  {title:>6} {delta:+.3f}  {texts.get(query_id, query_id)}", markup=False, highlight=False)
 
 
 def show_log(*, quiet: bool) -> None:

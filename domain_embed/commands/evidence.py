@@ -1,12 +1,21 @@
 """Commands that show what is known about data and models."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from domain_embed.commands.options import AsJson, Name
-from domain_embed.console import print_export, print_import, print_json, print_quality, print_report, report_json
+from domain_embed.console import (
+    print_contrast,
+    print_export,
+    print_import,
+    print_json,
+    print_quality,
+    print_report,
+    report_json,
+)
 from domain_embed.settings import Environment
 
 app = typer.Typer()
@@ -16,6 +25,10 @@ app = typer.Typer()
 def report(
     name: Name,
     open_it: Annotated[bool, typer.Option("--open", help="Open the HTML report in a browser.")] = False,
+    trec: Annotated[
+        Path | None,
+        typer.Option(help="Also write runs and judgments into this folder, as trec_eval reads them."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the latest evaluation: figures, comparisons with intervals, and the verdict."""
@@ -24,7 +37,13 @@ def report(
 
     environment = Environment.read()
     environment.settings(name)
-    stored = Workspace(environment, name).latest_report()
+    workspace = Workspace(environment, name)
+    stored = workspace.latest_report()
+    if trec is not None:
+        from domain_embed.evaluation.trec import export_trec
+
+        folder = workspace.report_folder()
+        export_trec(folder / "runs.parquet", folder / "qrels.parquet", trec)
     if as_json:
         with open_instance(environment) as instance:
             print_json(report_json(stored, timings(instance, name)))
@@ -32,6 +51,33 @@ def report(
         print_report(stored)
     if open_it:
         typer.launch(stored["html"])
+
+
+@app.command()
+def compare(
+    name: Name,
+    first: Annotated[
+        str, typer.Argument(help="A system, like tuned/hybrid or bm25; of an older report REPORT:SYSTEM.")
+    ],
+    second: Annotated[str, typer.Argument(help="The system it is compared to.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare any two systems, query by query: what the first changes against the second, and how sure that is."""
+    from domain_embed.evaluation.contrast import contrast, read_scores
+    from domain_embed.stores.workspace import Workspace
+
+    environment = Environment.read()
+    workspace, settings = Workspace(environment, name), environment.settings(name).evaluation
+    scores = []
+    for named in (first, second):
+        version, _, system = named.rpartition(":")
+        scores.append(read_scores(workspace.report_folder(version or None) / "scores.parquet", system))
+    found = contrast(first, second, *scores, resamples=settings.resamples, seed=settings.seed)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        frame = workspace.tables.read("splits").read(["query_id", "query"]).to_pydict()
+        print_contrast(found, dict(zip(frame["query_id"], frame["query"], strict=True)))
 
 
 @app.command()
@@ -67,7 +113,8 @@ def review(
 ) -> None:
     """Hand uncertain judgments to people as a sheet, and take their decisions in.
 
-    Asked about are labels whose passage is not certain, suspect labels and made-up queries. Decisions are kept in the
+    Asked about are labels whose passage is not certain, suspect labels, made-up queries, and passages that the last
+    evaluation ranked high and nobody has judged. Decisions are kept in the
     domain's folder; the next run goes by them.
     """
     from domain_embed.judgments.sheets import export_review, import_review
@@ -82,4 +129,6 @@ def review(
         print_import(taken, as_json=as_json)
     else:
         waiting = [workspace.tables.read(table) for table in ("undecided", "review_queue")]
+        if workspace.tables.has("unjudged"):
+            waiting.append(workspace.tables.read("unjudged"))
         print_export(export_review(path, waiting, workspace.tables.read("passages"), decisions, limit), as_json=as_json)

@@ -132,7 +132,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a challenger may go live, with every reason that was weighed, in words."""
+    """Whether a challenger may go live, with every reason that was weighed, in words.
+
+    The first `objections` of the reasons speak against it.
+    """
 
     promote: bool
     reasons: tuple[str, ...]
+    objections: int = 0

@@ -2,59 +2,76 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
+from domain_embed.defs.circumstances import circumstances, judged, training_record, with_negatives
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.model import mean_ndcg
+from domain_embed.defs.plots import intervals_markdown
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.measures import HEADLINE
-from domain_embed.evaluation.movement import named_passages, trace_movements
-from domain_embed.evaluation.report import Curves, PassageText, render_html
+from domain_embed.evaluation.movement import (
+    Movement,
+    Unjudged,
+    gained,
+    lost,
+    named_passages,
+    trace_movements,
+    unjudged,
+    unjudged_table,
+)
+from domain_embed.evaluation.report import PassageText, render_html, report_content
+from domain_embed.evaluation.slices import label_queries
 from domain_embed.evaluation.subject import Subject
-from domain_embed.evaluation.systems import run_systems
+from domain_embed.evaluation.systems import every_variant, run_systems
+from domain_embed.evaluation.trec import save_qrels, save_runs
 from domain_embed.indexing.build import build_collection
 from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.verdict import decide
+from domain_embed.retrieval.fusion import EQUAL_WEIGHT
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
-from domain_embed.settings import RetrievalSettings
+from domain_embed.settings import DomainSettings, RetrievalSettings
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
-from domain_embed.training.checkpoint import RECORD_FILE
 
 
 def eval_report(work: Work) -> Produced:
     """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
-    searchers = _searchers(work)
-    queries, qrels = _judged(work.workspace, "test")
-    runs = run_systems(searchers, queries)
-    settings = work.settings.evaluation
+    workspace, settings = work.workspace, work.settings.evaluation
+    reranker = workspace.teacher()
+    searchers = _searchers(work, reranker)
+    queries, positives = judged(workspace, "test")
+    qrels = with_negatives(workspace, positives)
+    runs = run_systems(searchers, queries, every_variant(rerank=reranker is not None))
+    subject = _subject(work, searchers)
     evidence, scores = gather_evidence(
-        runs, qrels, _subject(work, searchers), resamples=settings.resamples, seed=settings.seed
-    )
+        runs, qrels, subject, circumstances(work, subject, searchers, runs, queries, qrels),
+        label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
+        resamples=settings.resamples, seed=settings.seed,
+    )  # fmt: skip
     verdict = decide(evidence, work.settings.promotion)
-    movements = trace_movements(runs[evidence.headline.challenger], runs[evidence.headline.baseline], qrels)
-    shown = searchers["tuned"].collection.fetch(named_passages(movements))
-    html = render_html(
-        evidence,
-        verdict,
-        movements,
-        queries=queries,
-        passages={point.passage_id: PassageText(point.title, point.text) for point in shown},
-        curves=_curves(work.workspace, evidence.challenger_fingerprint),
-    )
-    content = {"evidence": evidence.to_json(), "verdict": asdict(verdict), "settings": judged_by(work.settings)}
-    version = _content_version(content)
-    page = work.workspace.save_report(version, content, html)
+    movements = trace_movements(runs[evidence.gain.challenger], runs[evidence.gain.baseline], qrels)
+    open_questions = unjudged(runs[evidence.gain.challenger], movements, qrels, settings.ask_about)
+    workspace.tables.write_table("unjudged", unjudged_table(open_questions, queries))
+    content = report_content(evidence, verdict, movements, open_questions) | {"settings": judged_by(work.settings)}
+    html = _page(work, searchers["tuned"], evidence, verdict, movements, open_questions, queries)
+    version = _content_version(evidence, verdict, work.settings)
+    page = workspace.save_report(version, content, html)
     scores.to_parquet(page.with_name("scores.parquet"))
+    save_runs(page.with_name("runs.parquet"), runs)
+    save_qrels(page.with_name("qrels.parquet"), qrels)
     link = work.tracker.log_artifact(page)
-    return Produced(version, _report_metadata(evidence, verdict, str(page), link), _report_metrics(evidence))
+    work.tracker.set_tags({"verdict": "promote" if verdict.promote else "refuse", "reasons": " ".join(verdict.reasons)})
+    return Produced(version, _report_metadata(evidence, verdict, str(page), link), _report_metrics(evidence, verdict))
 
 
 def champion(work: Work) -> Produced:
@@ -86,11 +103,11 @@ def champion(work: Work) -> Produced:
     )
 
 
-def _searchers(work: Work) -> dict[str, Searcher]:
+def _searchers(work: Work, reranker: Reranker | None) -> dict[str, Searcher]:
     """Base and tuned, and the live model where it is neither, brought up to the current passages first."""
     workspace, retrieval = work.workspace, work.settings.retrieval
     found = {
-        name: _tuned_searcher(workspace, workspace.aliased(alias), retrieval)
+        name: _tuned_searcher(workspace, workspace.aliased(alias), retrieval, reranker)
         for name, alias in (("base", BASE), ("tuned", CHALLENGER))
     }
     live = workspace.vector_store.alias(LIVE)
@@ -104,29 +121,21 @@ def _searchers(work: Work) -> dict[str, Searcher]:
             workspace.vector_cache(encoder.fingerprint), info.model_settings,
             work.settings.chunking.model_dump(mode="json"),
         )  # fmt: skip
-        found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval)
+        found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval, reranker)
     return found
 
 
-def _tuned_searcher(workspace: Workspace, collection: str, retrieval: RetrievalSettings) -> Searcher:
+def _tuned_searcher(
+    workspace: Workspace, collection: str, retrieval: RetrievalSettings, reranker: Reranker | None
+) -> Searcher:
     """A searcher whose dense weight, where the settings leave it open, is tuned on the validation queries."""
     splits = workspace.tables.read("splits").version
     known = workspace.tuned_weight(collection)
     if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
-        queries, qrels = _judged(workspace, "validation")
+        queries, qrels = judged(workspace, "validation")
         weight = tune_searcher(workspace.searcher(collection, retrieval), queries, lambda run: mean_ndcg(run, qrels))
         workspace.save_tuned_weight(collection, weight, splits)
-    return workspace.searcher(collection, retrieval)
-
-
-def _judged(workspace: Workspace, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """The queries of a split, text by id, and the grades of their passages."""
-    frame = workspace.tables.read("splits").read().to_pandas()
-    rows = frame[frame["split"] == split].sort_values(["query_id", "passage_id"])
-    qrels: dict[str, dict[str, int]] = {}
-    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
-        qrels.setdefault(str(query_id), {})[str(passage_id)] = int(grade)
-    return dict(zip(rows["query_id"], rows["query"], strict=True)), qrels
+    return workspace.searcher(collection, retrieval, reranker)
 
 
 def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
@@ -134,6 +143,7 @@ def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
     return Subject(
         domain=work.workspace.domain,
         served_mode=work.settings.retrieval.mode,
+        served_rerank=work.settings.retrieval.rerank,
         queries_per_split=queries_per_split(work.workspace),
         passages=infos["tuned"].count,
         challenger_fingerprint=infos["tuned"].fingerprint,
@@ -142,24 +152,49 @@ def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
         model_path=work.workspace.model_location(infos["tuned"].model),
         collection=infos["tuned"].name,
         created_at=datetime.now(UTC),
+        dense_weights={name: _dense_weight(work, info.name) for name, info in infos.items()},
     )
 
 
-def _curves(workspace: Workspace, fingerprint: str) -> Curves | None:
-    path = workspace.checkpoints / fingerprint / RECORD_FILE
-    if not path.exists():
-        return None
-    history = json.loads(path.read_text(encoding="utf-8"))["history"]
-    return Curves(
-        loss=list(enumerate(history["loss"], start=1)), validation=list(enumerate(history["validation"], start=1))
-    )
+def _dense_weight(work: Work, collection: str) -> float:
+    """What the settings say, else what was tuned for the collection."""
+    tuned = work.workspace.tuned_weight(collection)
+    given = work.settings.retrieval.dense_weight
+    return given if given is not None else tuned["dense_weight"] if tuned is not None else EQUAL_WEIGHT
 
 
-def _content_version(content: dict[str, Any]) -> str:
-    """Hash of all figures and the verdict, and by which settings, without the time they were made at."""
-    evidence = {key: value for key, value in content["evidence"].items() if key != "created_at"}
-    canonical = json.dumps([evidence, content["verdict"], content["settings"]], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+def _page(
+    work: Work, searcher: Searcher, evidence: Evidence, verdict: Verdict, movements: list[Movement],
+    open_questions: list[Unjudged], queries: dict[str, str],
+) -> str:  # fmt: skip
+    told = [*gained(movements), *lost(movements)]
+    wanted = {*named_passages(told), *(question.passage_id for question in open_questions)}
+    shown = searcher.collection.fetch(sorted(wanted))
+    return render_html(
+        evidence, verdict, movements, open_questions,
+        queries=queries,
+        passages={point.passage_id: PassageText(point.title, point.text) for point in shown},
+        record=training_record(work.workspace, evidence.challenger_fingerprint),
+    )  # fmt: skip
+
+
+def _content_version(evidence: Evidence, verdict: Verdict, settings: DomainSettings) -> str:
+    """Hash of all figures, the verdict and its settings, but not of when and where they were made or times measured.
+
+    Figures count with nine digits: how many threads added them up must not make the same result another one.
+    """
+    timeless = evidence.model_copy(update={"serving": ()})
+    content = {key: value for key, value in timeless.to_json().items() if key not in ("created_at", "model_path")}
+    decision = [verdict.promote, decide(timeless, settings.promotion).reasons, judged_by(settings)]
+    return hashlib.sha256(json.dumps(_rounded([content, decision]), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(member) for key, member in value.items()}
+    return [_rounded(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str) -> dict[str, Any]:
@@ -167,13 +202,19 @@ def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str)
     return {
         "promote": "yes" if verdict.promote else "no",
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "gains": intervals_markdown(
+            [(f"{one.challenger} − {one.baseline}", one.delta, one.ci95) for one in evidence.comparisons], HEADLINE
+        ),
         "figures": record_table(table),
+        **({"groups, worst first": record_table([asdict(one) for one in evidence.slices])} if evidence.slices else {}),
+        **({"serving": record_table([dict(one) for one in evidence.serving])} if evidence.serving else {}),
         "gain in nDCG@10": evidence.headline.delta,
+        **({"smallest gain to be seen": evidence.detectable} if evidence.detectable is not None else {}),
         "report": dg.MetadataValue.path(page),
         "report in MLflow": dg.MetadataValue.url(link),
     }
 
 
-def _report_metrics(evidence: Evidence) -> dict[str, float]:
+def _report_metrics(evidence: Evidence, verdict: Verdict) -> dict[str, float]:
     means = {f"{name}/{measure}": value for name, table in evidence.systems.items() for measure, value in table.items()}
-    return {**means, f"gain/{HEADLINE}": evidence.headline.delta}
+    return {**means, f"gain/{HEADLINE}": evidence.headline.delta, "promote": float(verdict.promote)}

@@ -41,8 +41,8 @@ RECIPES = (
         model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",), revision=2
     ),
     AssetRecipe(
-        evidence.eval_report, ("splits", "base_collection", "collection"), "evidence", frozenset({"html", "mlflow"}),
-        sections=("retrieval", "evaluation", "promotion"), revision=2,
+        evidence.eval_report, ("splits", "base_collection", "collection", "reranker"), "evidence",
+        frozenset({"html", "mlflow"}), sections=("retrieval", "evaluation", "promotion"), revision=3,
     ),
     AssetRecipe(evidence.champion, ("collection", "eval_report"), "evidence", COLLECTION),
     AssetRecipe(

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from domain_embed.contracts.records import Comparison, Qrels, Run
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
-from domain_embed.evaluation.names import BM25, RERANK, model_of, system_name, system_order, variant_name, variant_of
-from domain_embed.evaluation.significance import bca_intervals, compare_pairs, detectable_effect
+from domain_embed.evaluation.names import BM25, RERANK, model_of, system_name, system_order, variant_of
+from domain_embed.evaluation.significance import bca_intervals, compare_pairs, detectable_difference
 from domain_embed.evaluation.slices import SliceEffect, slice_effects
 from domain_embed.evaluation.subject import Circumstances, Subject
 
@@ -33,8 +34,8 @@ class Evidence(Subject, Circumstances):
 
     @property
     def served(self) -> str:
-        """The variant that serves, like "hybrid+rerank"; dense when no model serves."""
-        return _judged_variant(self)
+        """Short for `judged_variant`."""
+        return self.judged_variant
 
     @property
     def best_untuned(self) -> str:
@@ -122,8 +123,8 @@ def weigh_scores(
     tuned model as it would serve with the best untuned system.
     """
     figures = pd.DataFrame({system: table[HEADLINE] for system, table in scores.items()})
-    means = {system: float(mean) for system, mean in figures.mean().items()}
-    served = _judged_variant(subject)
+    means = {str(system): float(mean) for system, mean in figures.mean().items()}
+    served = subject.judged_variant
     challenger, incumbent = f"tuned/{served}", _incumbent(means, served)
     differences = figures[challenger] - figures[incumbent]
     bounds = bca_intervals(figures.to_numpy(), resamples=resamples, seed=seed).tolist()
@@ -138,7 +139,7 @@ def weigh_scores(
         comparisons=tuple(
             compare_pairs(_pairs(means, served, subject), HEADLINE, figures, resamples=resamples, seed=seed)
         ),
-        detectable=detectable_effect(float(differences.std(ddof=1)), len(figures)) if len(figures) > 1 else None,
+        detectable=detectable_difference(differences.to_numpy(np.float64)),
         slices=()
         if labels is None
         else slice_effects(labels, figures[challenger], figures[incumbent], resamples=resamples, seed=seed),
@@ -146,11 +147,11 @@ def weigh_scores(
 
 
 def _pairs(means: Mapping[str, float], served: str, subject: Subject) -> list[tuple[str, str]]:
-    """The (challenger, baseline) pairs to compare, each once, those of the served variant first."""
+    """The (challenger, baseline) pairs to compare, each once: the served variant first, and in it what is live."""
     variants = [variant_of(system) for system in means if model_of(system) == "tuned"]
     pairs = [
         (f"tuned/{variant}", f"{model}/{variant}")
-        for model in ("base", "champion")
+        for model in ("champion", "base")
         for variant in sorted(variants, key=lambda variant: variant != served)
         if f"{model}/{variant}" in means
     ]
@@ -162,17 +163,13 @@ def _pairs(means: Mapping[str, float], served: str, subject: Subject) -> list[tu
 
 def _check_systems(runs: Mapping[str, Run], subject: Subject) -> None:
     """Without these systems the evidence proves nothing: a champion run in another variant only is no incumbent."""
-    variant = _judged_variant(subject)
+    variant = subject.judged_variant
     needed = {f"base/{variant}", f"tuned/{variant}"} | ({BM25} if subject.served_mode == "sparse" else set())
     if any(model_of(system) == "champion" for system in runs):
         needed.add(f"champion/{variant}")
     missing = sorted(needed - set(runs))
     if missing:
         raise ValueError(f"no run of {' and '.join(missing)}, which retrieval.mode {subject.served_mode} is judged by")
-
-
-def _judged_variant(subject: Subject) -> str:
-    return "dense" if subject.served_mode == "sparse" else variant_name(subject.served_mode, subject.served_rerank)
 
 
 def _best_untuned(means: Mapping[str, float], *, rerank: bool) -> str:

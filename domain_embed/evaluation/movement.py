@@ -1,13 +1,19 @@
 """What changed for each query between two runs: the figures' stories, good and bad."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from domain_embed.contracts.records import Qrels, Run
+from domain_embed.contracts.tables import UNDECIDED
 from domain_embed.evaluation.measures import HEADLINE, score_run
 from domain_embed.evaluation.significance import TIE
 
 TOP = 10
+RANKS = ("1", "2–3", "4–10", "11–30", "31–100", "not found")
+"""The groups of ranks that shifts are counted in."""
+_LAST_RANKS = (1, 3, 10, 30, 100)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,19 @@ class Movement:
         return self.after - self.before
 
 
+@dataclass(frozen=True)
+class Unjudged:
+    """A passage among a query's new first ten that nobody has judged: a right answer without a label, or an error.
+
+    `rank` is 1-based, `delta` the query's change of nDCG@10.
+    """
+
+    query_id: str
+    passage_id: str
+    rank: int
+    delta: float
+
+
 def trace_movements(challenger: Run, baseline: Run, qrels: Qrels) -> list[Movement]:
     """One movement per judged query, in the order of the query ids, moved or not.
 
@@ -58,6 +77,51 @@ def lost(movements: Iterable[Movement], n: int = 20) -> list[Movement]:
     """The n queries that lost most: largest loss first, then by query id. Unchanged queries never appear."""
     worse = (movement for movement in movements if movement.delta < -TIE)
     return sorted(worse, key=_by_size)[:n]
+
+
+def unjudged(challenger: Run, movements: Iterable[Movement], qrels: Qrels, n: int) -> list[Unjudged]:
+    """At most n unjudged passages of the new first ten: the highest rank first, where a query lost most first."""
+    found = [
+        Unjudged(movement.query_id, passage_id, rank, movement.delta)
+        for movement in movements
+        for rank, passage_id in enumerate(challenger.get(movement.query_id, ())[:TOP], start=1)
+        if passage_id not in qrels[movement.query_id]
+    ]
+    return sorted(found, key=lambda one: (one.rank, one.delta, one.query_id))[:n]
+
+
+def unjudged_table(questions: Iterable[Unjudged], queries: Mapping[str, str]) -> pa.Table:
+    """The questions as an UNDECIDED table, for people to decide; `queries` are texts by id.
+
+    The higher a passage stands, the less its confidence, by which people are asked about the least certain first.
+    """
+    rows = [
+        {
+            "query_id": question.query_id,
+            "query": queries[question.query_id],
+            "passage_id": question.passage_id,
+            "grade": 1,
+            "source": "evaluation",
+            "confidence": question.rank / 100,
+            "reason": f"the tuned model puts it at rank {question.rank}, and nobody has judged it",
+        }
+        for question in questions
+    ]
+    return pa.Table.from_pylist(rows, schema=UNDECIDED)
+
+
+def rank_shifts(movements: Iterable[Movement]) -> list[list[int]]:
+    """How many queries went from which of `RANKS` (rows) to which (columns), by their first relevant passage."""
+    counts = [[0] * len(RANKS) for _ in RANKS]
+    for movement in movements:
+        counts[_bin(movement.best_rank_before)][_bin(movement.best_rank_after)] += 1
+    return counts
+
+
+def _bin(rank: int | None) -> int:
+    if rank is None:
+        return len(RANKS) - 1
+    return next(place for place, most in enumerate(_LAST_RANKS) if rank <= most)
 
 
 def named_passages(movements: Iterable[Movement]) -> list[str]:

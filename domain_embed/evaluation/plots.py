@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from domain_embed.evaluation.evidence import Evidence
-from domain_embed.evaluation.figures import plain, signed
+from domain_embed.evaluation.figures import interval, plain, signed
 
 T = TypeVar("T")
 
@@ -65,6 +65,29 @@ class IntervalPlot:
     x: tuple[Tick, ...]
 
 
+@dataclass(frozen=True)
+class DifferenceRow:
+    """One difference with its interval, in figures and in percent of the axis; `kind` is gain, loss or empty."""
+
+    name: str
+    detail: str
+    delta: str
+    interval: str
+    low: float
+    middle: float
+    high: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class DifferencePlot:
+    """Differences on one common axis; `zero` is where nothing changes, in percent."""
+
+    rows: tuple[DifferenceRow, ...]
+    x: tuple[Tick, ...]
+    zero: float
+
+
 class Axis:
     """A linear axis with ticks at round numbers.
 
@@ -114,6 +137,25 @@ def interval_plot(evidence: Evidence) -> IntervalPlot:
     return IntervalPlot(rows, axis.ticks())
 
 
+def difference_plot(found: Sequence[tuple[str, str, float, tuple[float, float]]]) -> DifferencePlot:
+    """A forest plot of (name, detail, difference, interval), at least one, in this order."""
+    axis = Axis(min(0.0, *(low for *_, (low, _) in found)), max(0.0, *(high for *_, (_, high) in found)))
+    rows = tuple(
+        DifferenceRow(
+            name=name,
+            detail=detail,
+            delta=signed(delta),
+            interval=interval((low, high)),
+            low=axis.at(low),
+            middle=axis.at(delta),
+            high=axis.at(high),
+            kind="gain" if low > 0 else "loss" if high < 0 else "",
+        )
+        for name, detail, delta, (low, high) in found
+    )
+    return DifferencePlot(rows, axis.ticks(sign=True), axis.at(0.0))
+
+
 def change_plot(deltas: Sequence[float]) -> Plot:
     """The change of each query as a step curve, from the largest gain on the left to the largest loss."""
     falling = _thinned(sorted(deltas, reverse=True))
@@ -137,10 +179,13 @@ def change_plot(deltas: Sequence[float]) -> Plot:
     )
 
 
-def line_plot(points: Sequence[tuple[float, float]], what: str, *, dots: bool = False) -> Plot:
-    """A curve through at least one (x, y), sorted by x, a step or an epoch; `what` begins the sentence on it."""
+def line_plot(points: Sequence[tuple[float, float]], what: str, *, dots: bool = False, whole: bool = True) -> Plot:
+    """A curve through at least one (x, y), sorted by x; `what` begins the sentence on it.
+
+    With `whole`, x is a step or an epoch and is labelled at integers only.
+    """
     shown = _thinned(points)
-    across = Axis(shown[0][0], shown[-1][0], tight=True, whole=True)
+    across = Axis(shown[0][0], shown[-1][0], tight=True, whole=whole)
     up = Axis(min(y for _, y in shown), max(y for _, y in shown))
     places = [(across.at(x), _y(up, y)) for x, y in shown]
     paths = [Path("M" + "L".join(f"{x:g},{y:g}" for x, y in places), "line")]

@@ -1,85 +1,67 @@
 """The evidence as one HTML file that needs nothing but itself: no script, no font, no picture, no network."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from domain_embed.contracts.records import Verdict
 from domain_embed.evaluation import figures
+from domain_embed.evaluation.containment import CUTOFFS
 from domain_embed.evaluation.evidence import Evidence
 from domain_embed.evaluation.measures import HEADLINE, MEASURES
-from domain_embed.evaluation.movement import TOP, Movement, gained, lost
-from domain_embed.evaluation.plots import change_plot, interval_plot, line_plot
+from domain_embed.evaluation.movement import RANKS, TOP, Movement, Unjudged, gained, lost, rank_shifts
+from domain_embed.evaluation.plots import DifferencePlot, change_plot, difference_plot, interval_plot, line_plot
+from domain_embed.evaluation.stories import PassageText, Question, question, story
+from domain_embed.evaluation.training_record import TrainingRecord
 
-_SNIPPET_CHARACTERS = 110
-# Of the passages that came or went without being relevant, these suffice to see what kind they are.
-_OTHERS_SHOWN = 2
+__all__ = ["PassageText", "render_html", "report_content"]
 
-
-@dataclass(frozen=True)
-class PassageText:
-    """What a reader needs to recognise a passage; the report shortens the text."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Curves:
-    """How training went: (step, loss) and (epoch, validation nDCG@10), both sorted; either may be empty."""
-
-    loss: Sequence[tuple[float, float]] = ()
-    validation: Sequence[tuple[float, float]] = ()
+MOST_SLICES_DRAWN = 24
+"""More of them are in the table only."""
+STORIES_OPEN = 8
+"""More of them are folded away."""
+MOST_QUESTIONS = 30
+"""More of them are in the review sheet only."""
 
 
-@dataclass(frozen=True)
-class _Card:
-    """One passage that moved, as shown."""
-
-    title: str
-    snippet: str
-    relevant: bool
-
-
-@dataclass(frozen=True)
-class _Moves:
-    """The passages that went one way: those shown, and how many are not."""
-
-    cards: tuple[_Card, ...]
-    hidden: int
-
-
-@dataclass(frozen=True)
-class _Story:
-    """One query's movement, as shown."""
-
-    query: str
-    movement: Movement
-    entered: _Moves
-    left: _Moves
+def report_content(
+    evidence: Evidence, verdict: Verdict, movements: Sequence[Movement], questions: Sequence[Unjudged]
+) -> dict[str, Any]:
+    """What the report says, as JSON values."""
+    return {
+        "evidence": evidence.to_json(),
+        "verdict": asdict(verdict),
+        "moved": {
+            name: [asdict(one) for one in told(movements)] for name, told in (("gained", gained), ("lost", lost))
+        },
+        "rank_shifts": {"ranks": list(RANKS), "queries": rank_shifts(movements)},
+        "please_judge": [asdict(one) for one in questions],
+    }
 
 
 def render_html(
     evidence: Evidence,
     verdict: Verdict,
     movements: Sequence[Movement],
+    questions: Sequence[Unjudged] = (),
     *,
     queries: Mapping[str, str],
     passages: Mapping[str, PassageText],
-    curves: Curves | None = None,
+    record: TrainingRecord | None = None,
 ) -> str:
     """A complete HTML document; every text from outside is escaped, and nothing is loaded from anywhere.
 
     Args:
         evidence: The figures.
         verdict: What was decided on them.
-        movements: One per test query, from the baseline's run to the challenger's run of `evidence.headline`.
+        movements: One per test query, from the baseline's run to the challenger's run of `evidence.gain`.
+        questions: Unjudged passages that people are asked about, the most urgent first.
         queries: Text by query id; an unknown query is shown by its id.
-        passages: Title and text by passage id, of `named_passages(gained(...) + lost(...))`; an unknown passage is
-            shown by its id.
-        curves: How training went, when known.
+        passages: Title and text by passage id, of `named_passages(gained(...) + lost(...))` and of the questions; an
+            unknown passage is shown by its id.
+        record: How training went, when known.
     """
     environment = Environment(
         loader=PackageLoader("domain_embed", "evaluation"),
@@ -91,21 +73,30 @@ def render_html(
     environment.filters |= {
         name: getattr(figures, name) for name in ("plain", "signed", "interval", "p_value", "count")
     }
-    headline = evidence.headline
+    gain = evidence.gain
     return environment.get_template("report.html.j2").render(
         evidence=evidence,
         verdict=verdict,
-        headline=headline,
-        also=[other for other in evidence.comparisons if other.challenger == headline.challenger and other != headline],
+        gain=gain,
+        also=[other for other in evidence.comparisons if other.challenger == gain.challenger and other != gain],
         measures=MEASURES,
         headline_measure=HEADLINE,
         top=TOP,
+        stories_open=STORIES_OPEN,
         best=_best_per_measure(evidence),
         intervals=interval_plot(evidence),
+        differences=_difference_plot(evidence),
+        slices=_slice_plot(evidence),
         change=change_plot([movement.delta for movement in movements]) if movements else None,
-        training=_training_plots(curves or Curves()),
-        gained=[_story(movement, queries, passages) for movement in gained(movements)],
-        lost=[_story(movement, queries, passages) for movement in lost(movements)],
+        ranks=RANKS,
+        shifts=rank_shifts(movements) if movements else None,
+        cutoffs=CUTOFFS,
+        training=_training_plots(record or TrainingRecord()),
+        record=record or TrainingRecord(),
+        gained=[story(movement, queries, passages) for movement in gained(movements)],
+        lost=[story(movement, queries, passages) for movement in lost(movements)],
+        questions=_questions(questions, queries, passages),
+        more_questions=max(0, len(questions) - MOST_QUESTIONS),
     )
 
 
@@ -114,35 +105,41 @@ def _best_per_measure(evidence: Evidence) -> dict[str, str]:
     return {measure: figures.plain(max(means[measure] for means in evidence.systems.values())) for measure in MEASURES}
 
 
-def _training_plots(curves: Curves) -> list[dict[str, object]]:
-    """The curves there are: title, name of the x axis and plot of each."""
-    plots: list[dict[str, object]] = []
-    if curves.loss:
-        plots.append({"title": "Training loss", "unit": "step", "plot": line_plot(curves.loss, "Training loss")})
-    if curves.validation:
-        title = f"Validation {HEADLINE}"
-        plots.append({"title": title, "unit": "epoch", "plot": line_plot(curves.validation, title, dots=True)})
-    return plots
-
-
-def _story(movement: Movement, queries: Mapping[str, str], passages: Mapping[str, PassageText]) -> _Story:
-    return _Story(
-        query=queries.get(movement.query_id, movement.query_id),
-        movement=movement,
-        entered=_moves(movement.entered, movement.relevant, passages),
-        left=_moves(movement.left, movement.relevant, passages),
+def _difference_plot(evidence: Evidence) -> DifferencePlot:
+    return difference_plot(
+        [(one.challenger, f"against {one.baseline}", one.delta, one.ci95) for one in evidence.comparisons]
     )
 
 
-def _moves(passage_ids: Sequence[str], relevant: Sequence[str], passages: Mapping[str, PassageText]) -> _Moves:
-    """Every relevant passage, then a few of the others."""
-    others = [passage_id for passage_id in passage_ids if passage_id not in relevant]
-    shown = [passage_id for passage_id in passage_ids if passage_id in relevant] + others[:_OTHERS_SHOWN]
-    cards = tuple(_card(passage_id, passage_id in relevant, passages) for passage_id in shown)
-    return _Moves(cards, hidden=len(passage_ids) - len(cards))
+def _slice_plot(evidence: Evidence) -> DifferencePlot | None:
+    shown = evidence.slices[:MOST_SLICES_DRAWN]
+    rows = [
+        (f"{one.dimension}: {one.value}", figures.count(one.queries, "query"), one.delta, one.ci95) for one in shown
+    ]
+    return difference_plot(rows) if rows else None
 
 
-def _card(passage_id: str, relevant: bool, passages: Mapping[str, PassageText]) -> _Card:
-    passage = passages.get(passage_id, PassageText("", ""))
-    snippet = textwrap.shorten(passage.text, _SNIPPET_CHARACTERS, placeholder=" …")
-    return _Card(title=passage.title or passage_id, snippet=snippet, relevant=relevant)
+def _training_plots(record: TrainingRecord) -> list[dict[str, object]]:
+    """The curves there are: title, name of the x axis and plot of each."""
+    plots: list[dict[str, object]] = []
+
+    def draw(title: str, unit: str, points: Sequence[tuple[float, float]], *, whole: bool, dots: bool = True) -> None:
+        if points:
+            plots.append({"title": title, "unit": unit, "plot": line_plot(points, title, dots=dots, whole=whole)})
+
+    draw("Training loss", "step", list(enumerate(record.history.loss, start=1)), whole=True, dots=False)
+    draw(f"Validation {HEADLINE}", "epoch", list(enumerate(record.history.validation, start=1)), whole=True)
+    mixtures = sorted(record.interpolation, key=lambda mixture: mixture.alpha)
+    if len(mixtures) > 1:
+        unit = "share of the tuned weights"
+        draw(f"Validation {HEADLINE}", unit, [(one.alpha, one.validation) for one in mixtures], whole=False)
+        if all(one.probes for one in mixtures):
+            means = [(one.alpha, sum(one.probes.values()) / len(one.probes)) for one in mixtures]
+            draw(f"{HEADLINE} on probes outside the domain", unit, means, whole=False)
+    return plots
+
+
+def _questions(
+    asked: Sequence[Unjudged], queries: Mapping[str, str], passages: Mapping[str, PassageText]
+) -> list[Question]:
+    return [question(one, queries, passages) for one in asked[:MOST_QUESTIONS]]

@@ -168,6 +168,11 @@ def detectable_effect(deviation: float, queries: int, *, power: float = POWER) -
     return float((ndtri(1 - LEVEL / 2) + ndtri(power)) * deviation / np.sqrt(queries))
 
 
+def detectable_difference(differences: NDArray[np.float64]) -> float | None:
+    """The detectable effect of a test set, from its paired differences (n,); None when there is but one."""
+    return detectable_effect(float(differences.std(ddof=1)), len(differences)) if len(differences) > 1 else None
+
+
 def _bootstrap_means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
     """(resamples, k): the mean of each column over queries drawn with replacement, the same draws for all columns."""
     rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.ports import TableReader
 from domain_embed.contracts.records import embedded_text
-from domain_embed.evaluation.significance import bootstrap_interval, holm, sign_flip_p
+from domain_embed.evaluation.significance import TIE, bootstrap_interval, holm, sign_flip_p
 from domain_embed.judgments.passage_rows import rows_of
 from domain_embed.judgments.query_filters import words_of
 
@@ -28,8 +28,8 @@ LENGTH, OVERLAP, SEEN, SOURCE = "query length", "words shared with the answer", 
 class SliceEffect:
     """What a change did to the queries of one slice, in nDCG@10.
 
-    `before` and `after` are means over its `queries`, `ci95` the paired interval of their difference `delta`, and
-    `p_adjusted` the p-value corrected for all slices that were looked at.
+    `before` and `after` are means over its `queries`, of which `wins` gained and `losses` lost; `ci95` is the paired
+    interval of their difference `delta`, and `p_adjusted` the p-value corrected for all slices that were looked at.
     """
 
     dimension: str
@@ -41,6 +41,8 @@ class SliceEffect:
     ci95: tuple[float, float]
     p: float
     p_adjusted: float
+    wins: int = 0
+    losses: int = 0
 
 
 def label_queries(splits: pa.Table, passages: TableReader) -> pd.DataFrame:
@@ -91,7 +93,8 @@ def slice_effects(
         resamples: Of each interval and p-value.
         seed: Of each interval and p-value.
     """
-    new, old = (scores.reindex(labels.index).to_numpy(np.float64) for scores in (after, before))
+    new = np.asarray(after.reindex(labels.index), dtype=np.float64)
+    old = np.asarray(before.reindex(labels.index), dtype=np.float64)
     effects = [
         _effect(dimension, value, new[members], old[members], resamples, seed)
         for dimension, value, members in _slices(labels)
@@ -128,6 +131,8 @@ def _effect(
         ci95=bootstrap_interval(differences, resamples=resamples, seed=seed),
         p=p,
         p_adjusted=p,
+        wins=int(np.count_nonzero(differences > TIE)),
+        losses=int(np.count_nonzero(differences < -TIE)),
     )
 
 

@@ -3,6 +3,7 @@
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from domain_embed.contracts.records import Comparison, Mode
+from domain_embed.evaluation.names import variant_name
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -78,6 +79,11 @@ class Subject(BaseModel):
     collection: str
     created_at: AwareDatetime
     dense_weights: dict[str, float] = {}
+
+    @property
+    def judged_variant(self) -> str:
+        """The variant that serves, like "hybrid+rerank"; dense when no model serves."""
+        return "dense" if self.served_mode == "sparse" else variant_name(self.served_mode, self.served_rerank)
 
 
 class Circumstances(BaseModel):

@@ -13,6 +13,8 @@ from domain_embed.judgments.alignment import Aligner, Alignment, Label, Places
 from domain_embed.judgments.review import Decisions
 
 SAMPLES_KEPT = 20
+REVIEW_SOURCE = "review"
+"""The source of a judgment that a person made about a passage without a label."""
 
 Row = dict[str, Any]
 
@@ -49,9 +51,10 @@ def decide_judgments(
     """What the labels say about passages.
 
     A label about a document of several passages, or about an answer's text, is aligned; below `min_confidence` it
-    waits undecided. A person's decision about a query and a passage goes before every label. A query and passage
-    judged more than once keep the highest grade, the first of equals; one that is relevant somewhere is no negative.
-    Labels about unknown passages, repeated ones and queries that end without a positive are counted.
+    waits undecided. A person's decision about a query and a passage goes before every label, and is a judgment where no
+    label is about them. A query and passage judged more than once keep the highest grade, the first of equals; one
+    that is relevant somewhere is no negative. Labels about unknown passages, repeated ones and queries that end without
+    a positive are counted.
 
     Raises:
         InputError: When no positive remains.
@@ -73,6 +76,7 @@ def decide_judgments(
     asked = [Label(row["query"], row["target"], row["answer"]) for row in waiting]
     for row, alignment in zip(waiting, aligner.align(asked), strict=True):
         book.settle_aligned(row, alignment)
+    book.settle_reviewed()
     return book.close()
 
 
@@ -86,6 +90,9 @@ class _Book:
         self._negatives: dict[tuple[str, str], Row] = {}
         self._undecided: dict[tuple[str, str], Row] = {}
         self._queries: set[str] = set()
+        # Where people have decided: one label of each query, by the text they decided about.
+        self._labels: dict[str, dict[str, Row]] = {}
+        self._settled: set[tuple[str, str]] = set()
 
     def settle_aligned(self, row: Row, alignment: Alignment) -> None:
         """Takes a label whose passage had to be found."""
@@ -107,6 +114,7 @@ class _Book:
     def settle(self, row: Row, passage_id: str, confidence: float) -> None:
         """Takes a label about one passage, as the label or a person says."""
         self._queries.add(row["query_id"])
+        self._note(row, passage_id)
         grade, train_only = row["grade"], row["train_only"]
         decision = self._decisions.about(row["query"], passage_id)
         if decision is not None:
@@ -124,6 +132,22 @@ class _Book:
             self._negatives.setdefault((row["query_id"], passage_id), settled)
         else:
             self._keep_best(settled)
+
+    def settle_reviewed(self) -> None:
+        """Takes what people decided about passages that no label of the query is about; when unsure, nothing."""
+        for decision in self._decisions:
+            text, passage_id = decision.identity
+            if passage_id not in self._places.document_of or decision.verdict == "unsure":
+                continue
+            for query_id, row in self._labels.get(text, {}).items():
+                if (query_id, passage_id) not in self._settled:
+                    given = {"target": passage_id, "answer": None, "grade": 1, "source": REVIEW_SOURCE}
+                    self.settle({**row, **given, "created_at": decision.decided_at or None}, passage_id, 1.0)
+
+    def _note(self, row: Row, passage_id: str) -> None:
+        if len(self._decisions):
+            self._labels.setdefault(normalized_query(row["query"]), {}).setdefault(row["query_id"], row)
+            self._settled.add((row["query_id"], passage_id))
 
     def close(self) -> Judged:
         """The tables. Raises InputError when there is no positive."""

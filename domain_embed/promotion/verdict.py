@@ -78,13 +78,14 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     ends with when no share of what was learned helps.
     """
     if evidence.served_mode == "sparse":
-        return Verdict(promote=False, reasons=(_no_model_serves(evidence),))
+        return Verdict(promote=False, reasons=(_no_model_serves(evidence),), objections=1)
     if evidence.challenger_fingerprint == evidence.baseline_fingerprint:
-        return Verdict(promote=False, reasons=(NOTHING_TUNED,))
+        return Verdict(promote=False, reasons=(NOTHING_TUNED,), objections=1)
     findings = sorted(_findings(evidence, policy), key=lambda finding: finding.holds)
     return Verdict(
         promote=all(finding.holds for finding in findings),
         reasons=tuple(finding.sentence for finding in findings),
+        objections=sum(not finding.holds for finding in findings),
     )
 
 

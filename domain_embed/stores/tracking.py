@@ -56,6 +56,11 @@ class AssetTracker:
         finally:
             tracker.finish(status)
 
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Texts to find the run by, cut where MLflow's limit is."""
+        for key, value in tags.items():
+            self._client.set_tag(self.run_id, key, value[:5000])
+
     def log_artifact(self, path: Path) -> str:
         """Copies a file into the run and returns the address of its page."""
         self._client.log_artifact(self.run_id, str(path))

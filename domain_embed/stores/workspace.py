@@ -214,6 +214,21 @@ class Workspace:
         """The newest report. Raises NotReadyError when there is none."""
         return self._read_json(self.reports / "latest.json", "report")
 
+    def report_folder(self, version: str | None = None) -> Path:
+        """Where a report keeps its page, scores and runs: the newest one, or that of a version.
+
+        Raises NotReadyError when there is no report, or none of that version.
+        """
+        if version is None:
+            return Path(self.latest_report()["html"]).parent
+        folder = self.reports / version
+        if not (folder / "report.json").exists():
+            known = sorted(path.parent.name for path in self.reports.glob("*/report.json"))
+            raise NotReadyError(
+                f"domain {self.domain!r} has no report {version!r}", f"reports: {', '.join(known) or 'none'}"
+            )
+        return folder
+
     def _read_json(self, path: Path, what: str) -> dict[str, Any]:
         if not path.exists():
             raise NotReadyError(

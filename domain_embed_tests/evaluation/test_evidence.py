@@ -1,11 +1,14 @@
 """Which systems are compared, and that stored evidence comes back as it was."""
 
 import json
+from math import log2
 
+import pandas as pd
 import pytest
 
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.measures import MEASURES
+from domain_embed.evaluation.significance import holm
 from domain_embed_tests.evaluation.scenario import BASE, QRELS, RUNS, TUNED, subject
 
 
@@ -57,6 +60,50 @@ def test_system_the_decision_rests_on_must_be_run(missing: str, served_mode: str
 def test_champion_in_another_mode_only_is_no_incumbent() -> None:
     with pytest.raises(ValueError, match="no run of champion/dense"):
         gather_evidence(RUNS | {"champion/hybrid": BASE}, QRELS, subject(), resamples=100)
+
+
+def test_what_is_served_decides_what_is_compared_first() -> None:
+    runs = RUNS | {"base/dense+rerank": BASE, "tuned/dense+rerank": TUNED, "bm25+rerank": TUNED}
+    reranked, _ = gather_evidence(runs, QRELS, subject(served_rerank=True), resamples=100)
+    assert reranked.served == "dense+rerank"
+    assert _pairs(reranked)[:2] == [("tuned/dense+rerank", "base/dense+rerank"), ("tuned/dense+rerank", "bm25+rerank")]
+    plain, _ = gather_evidence(runs, QRELS, subject(), resamples=100)
+    assert plain.best_untuned != "bm25+rerank"  # a reranker is no mere setting
+    assert plain.gain.challenger == "tuned/dense"
+    with pytest.raises(ValueError, match=r"no run of base/dense\+rerank and tuned/dense\+rerank"):
+        gather_evidence(RUNS, QRELS, subject(served_rerank=True), resamples=100)
+
+
+def test_slices_and_what_can_be_seen_are_about_the_gain() -> None:
+    ids = [f"q{n:02}" for n in range(24)]
+    qrels = {query_id: {"a": 1} for query_id in ids}
+    base = {query_id: ["x", "a"] for query_id in ids}
+    tuned = {query_id: ["a"] if n % 2 else ["x", "x2", "a"] for n, query_id in enumerate(ids)}
+    labels = pd.DataFrame({"lang": ["de" if n % 2 else "en" for n in range(24)]}, index=ids)
+    runs = {"base/dense": base, "tuned/dense": tuned, "champion/dense": tuned}
+    evidence, _ = gather_evidence(runs, qrels, subject(), None, labels, resamples=100)
+    assert evidence.gain.baseline == "champion/dense"
+    assert [(one.value, one.queries, one.delta) for one in evidence.slices] == [("de", 12, 0.0), ("en", 12, 0.0)]
+    assert evidence.detectable == 0.0
+    runs.pop("champion/dense")
+    worst, best = gather_evidence(runs, qrels, subject(), None, labels, resamples=100)[0].slices
+    assert (worst.value, worst.losses, worst.wins) == ("en", 12, 0)
+    assert best.delta == pytest.approx(1 - 1 / log2(3))
+
+
+def test_comparisons_are_corrected_for_each_other() -> None:
+    evidence, _ = gather_evidence(RUNS, QRELS, subject(), resamples=100)
+    assert [one.p_adjusted for one in evidence.comparisons] == holm([one.p for one in evidence.comparisons])
+
+
+def test_older_evidence_can_still_be_read() -> None:
+    stored = gather_evidence(RUNS, QRELS, subject(), resamples=100)[0].to_json()
+    for key in ("detectable", "slices", "gates", "validation", "forgetting", "containment", "serving", "dense_weights",
+                "served_rerank"):  # fmt: skip
+        del stored[key]
+    for comparison in stored["comparisons"]:
+        del comparison["p_adjusted"]
+    assert Evidence.from_json(stored).headline.baseline == "base/dense"
 
 
 def test_stored_evidence_comes_back_equal() -> None:

@@ -39,7 +39,8 @@ def test_scifact_figures_agree_with_the_published_ones(tmp_path: Path) -> None:
     for query_id, passage_id, grade in zip(test["query_id"], test["passage_id"], test["grade"], strict=True):
         qrels.setdefault(query_id, {})[passage_id] = int(grade)
     searcher = workspace.searcher(workspace.aliased(BASE))
-    runs = run_systems({"base": searcher}, dict(zip(test["query_id"], test["query"], strict=True)))
+    queries = dict(zip(test["query_id"], test["query"], strict=True))
+    runs = run_systems({"base": searcher}, queries, ["dense", "sparse", "hybrid"])
     figures = {name: mean_measures(score_run(run, qrels))[HEADLINE] for name, run in runs.items()}
 
     assert len(qrels) == 300

@@ -1,5 +1,6 @@
 """The report is well-formed, complete, escaped, and alone in the world."""
 
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -7,13 +8,32 @@ import pytest
 from domain_embed.contracts.records import Verdict
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.figures import count, interval, p_value, plain, signed
-from domain_embed.evaluation.movement import trace_movements
+from domain_embed.evaluation.movement import trace_movements, unjudged
 from domain_embed.evaluation.plots import Axis, change_plot, line_plot
-from domain_embed.evaluation.report import Curves, PassageText, render_html
+from domain_embed.evaluation.report import PassageText, render_html, report_content
+from domain_embed.evaluation.slices import SliceEffect
+from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving
+from domain_embed.evaluation.training_record import TrainingRecord
 from domain_embed_tests.evaluation.scenario import BASE, QRELS, RUNS, TUNED, subject
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
-VERDICT = Verdict(promote=False, reasons=("Only 3 test queries were measured.", "tuned/dense < base/dense & so on."))
+VERDICT = Verdict(False, ("Only 3 test queries were measured.", "tuned/dense < base/dense & so on."), objections=1)
+MEASURED = Circumstances(
+    gates=(Gate(name="leakage", passed=True, detail=""), Gate(name="parity of base", passed=False, detail="1 missing")),
+    containment={"bm25": Containment(queries=3, shares={1: 0.25, 5: 0.5, 10: 0.75}, intervals=dict.fromkeys(
+        (1, 5, 10), (0.125, 0.875)))},
+    serving=(Serving(system="tuned/dense", queries=3, p50_ms=1.5, p95_ms=2.5, p99_ms=3.5, ann_recall=0.9),),
+)  # fmt: skip
+SLICES = (
+    SliceEffect("language", "de", 12, 0.5, 0.4, -0.1, (-0.15, -0.05), 0.01, 0.02, 1, 6),
+    SliceEffect("language", "en", 20, 0.5, 0.6, 0.1, (0.05, 0.15), 0.001, 0.003, 9, 2),
+)
+RECORD = {
+    "history": {"loss": [2.0, 1.5, 1.25], "validation": [0.6, 0.7]}, "alpha": 0.5, "domain": "shop",
+    "interpolation": [{"alpha": alpha, "validation": 0.6 + alpha / 10, "probes": {"faq": 0.8 - alpha / 10}}
+                      for alpha in (1.0, 0.5, 0.0)],
+    "forgetting": {"base": {"faq": 0.8}, "tuned": {"faq": 0.75}},
+}  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -52,36 +72,78 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
-    return gather_evidence(RUNS, QRELS, subject(champion_fingerprint="live-fingerprint"), resamples=200)[0]
+    gathered, _ = gather_evidence(RUNS, QRELS, subject(champion_fingerprint="live"), MEASURED, resamples=200)
+    return gathered.model_copy(update={"slices": SLICES, "dense_weights": {"base": 0.35}})
 
 
 @pytest.fixture(scope="module")
 def html(evidence: Evidence) -> str:
+    movements = trace_movements(TUNED, BASE, QRELS)
     return render_html(
         evidence,
         VERDICT,
-        trace_movements(TUNED, BASE, QRELS),
+        movements,
+        unjudged(TUNED, movements, QRELS, 10),
         queries={"q1": "<script>alert('q')</script>", "q3": "blue & green shoes"},
         passages={"d": PassageText("Shoes <b>d</b>", "word " * 100), "x": PassageText("", "")},
-        curves=Curves(loss=[(1, 2.0), (2, 1.5), (3, 1.25)], validation=[(1, 0.6), (2, 0.7)]),
+        record=TrainingRecord.of(RECORD),
     )
 
 
 def test_decision_reasons_and_figures_are_there(html: str, evidence: Evidence) -> None:
     text = Page(html).text
-    assert "Do not promote Only 3 test queries were measured. tuned/dense < base/dense & so on." in text
+    assert "Do not promote Only 3 test queries were measured. In order: tuned/dense < base/dense & so on." in text
     for system, means in evidence.systems.items():
         assert f"{system} {' '.join(plain(mean) for mean in means.values())}" in text
     for comparison in evidence.comparisons:
         assert f"{signed(comparison.delta)} {interval(comparison.ci95)} {p_value(comparison.p)}" in text
-    for fact in ("shop", "12 March 2026, 14:05 UTC", "1,200 passages", "live-fingerprint", "models/tuned"):
+    for fact in ("shop", "12 March 2026, 14:05 UTC", "1,200 passages", "models/tuned", "0.350 in weighted fusion"):
         assert fact in text
+
+
+def test_everything_that_was_measured_is_told(html: str) -> None:
+    text = Page(html).text
+    assert "language de 12 0.500 0.400 −0.100 −0.150 to −0.050 0.020 1 6 language en" in text  # the worst first
+    assert "bm25 0.250 0.125 to 0.875 0.500" in text
+    assert "tuned/dense 3 1.5 2.5 3.5 0.900" in text
+    assert "faq 0.800 0.750 −0.050" in text
+    assert "Check of leakage passed" in text
+    assert "Check of parity of base failed: 1 missing" in text
+    assert f"{plain(evidence_detectable())} nDCG@10 four times out of five" in text
+
+
+def evidence_detectable() -> float:
+    found = gather_evidence(RUNS, QRELS, subject(), resamples=100)[0].detectable
+    assert found is not None
+    return found
+
+
+def test_unjudged_passages_are_asked_about(html: str) -> None:
+    text = Page(html).text
+    assert "domain-embed review shop" in text
+    assert "Query Rank Passage q2 1 x" in text
+
+
+def test_rank_shifts_are_counted(html: str) -> None:
+    """q1: from 2 to 1; q2: from 1 to 2; q3: from nowhere to 1."""
+    text = Page(html).text
+    assert "From \\ to 1 2–3 4–10 11–30 31–100 not found 1 1 2–3 1 4–10 11–30 31–100 not found 1" in text
+
+
+def test_json_says_what_the_page_says(evidence: Evidence) -> None:
+    movements = trace_movements(TUNED, BASE, QRELS)
+    content = json.loads(json.dumps(report_content(evidence, VERDICT, movements, unjudged(TUNED, movements, QRELS, 1))))
+    assert Evidence.from_json(content["evidence"]) == evidence
+    assert content["verdict"]["objections"] == 1
+    assert [one["query_id"] for one in content["moved"]["gained"]] == ["q3", "q1"]
+    assert content["rank_shifts"]["queries"][0] == [0, 1, 0, 0, 0, 0]
+    assert [one["passage_id"] for one in content["please_judge"]] == ["x"]
 
 
 def test_texts_from_outside_are_escaped(html: str) -> None:
     page = Page(html)
     assert "script" not in page.tags
-    assert "b" not in page.tags[page.tags.index("ol") :]
+    assert "<b>d</b>" not in html
     assert "<script>alert('q')</script>" in page.text
     assert "Shoes <b>d</b>" in page.text
 
@@ -105,20 +167,25 @@ def test_moves_are_told_with_ranks_and_relevance(html: str) -> None:
     assert "word " * 40 not in text  # long texts are shortened
 
 
-def test_tables_and_pictures_can_be_heard(html: str) -> None:
+def test_tables_and_pictures_can_be_heard(html: str, evidence: Evidence) -> None:
     page = Page(html)
-    assert page.tags.count("caption") == page.tags.count("table") == 2
+    assert page.tags.count("caption") == page.tags.count("table") == 8
     assert {value for name, value in page.attributes if name == "scope"} == {"row", "col"}
     labels = [value for name, value in page.attributes if name == "aria-label" and value != "to"]
-    assert page.tags.count("svg") == len(labels) == 5 + 1 + 2
+    rows = len(evidence.systems) + len(evidence.comparisons) + len(SLICES)
+    assert page.tags.count("svg") == len(labels) == rows + 1 + 4
     assert "Training loss: from 2.000 to 1.250." in labels
+    assert "language: de, 12 queries: −0.100, 95 % interval −0.150 to −0.050" in labels
+    assert "nDCG@10 on probes outside the domain: from 0.800 to 0.700." in labels
 
 
-def test_what_is_not_known_is_left_out(evidence: Evidence) -> None:
-    text = Page(render_html(evidence, Verdict(True, ("Yes.",)), [], queries={}, passages={})).text
+def test_what_is_not_known_is_left_out() -> None:
+    bare = gather_evidence(RUNS, QRELS, subject(), resamples=100)[0]
+    text = Page(render_html(bare, Verdict(True, ("Yes.",)), [], queries={}, passages={})).text
     assert "Promote Yes." in text
-    assert "How training went" not in text
-    assert "Figure 2" not in text
+    for heading in ("How training went", "How single queries moved", "For whom", "hold the answer", "How it serves"):
+        assert heading not in text
+    assert "Please judge" not in text
 
 
 def test_more_unrelated_passages_are_counted_not_listed(evidence: Evidence) -> None:

@@ -199,3 +199,25 @@ def test_nothing_left_says_why() -> None:
 def test_no_rows_at_all_say_so() -> None:
     with pytest.raises(InputError, match=r"no usable judgment \(no rows\)"):
         decide()
+
+
+def test_a_decision_about_a_passage_without_a_label_is_a_judgment() -> None:
+    """So a right answer that nobody had labeled, and a person was asked about, counts from then on."""
+    judged, report = decide(label("a", "p1", split="test"), decisions=decided("a", "p2", "relevant", 2))
+    assert keys(judged.judgments) == [("a", "p1", 1), ("a", "p2", 2)]
+    assert judged.judgments.to_pylist()[1]["source"] == "review"
+    assert judged.judgments.to_pylist()[1]["split"] == "test"
+    assert report.reviewed == 1
+    judged, _ = decide(label("a", "p1"), decisions=decided("a", "p2", "not_relevant"))
+    assert (keys(judged.judgments), pairs(judged.negatives)) == ([("a", "p1", 1)], [("a", "p2")])
+
+
+@pytest.mark.parametrize(("query", "passage_id", "verdict"), [
+    ("a", "gone", "relevant"), ("nobody asked", "p2", "relevant"), ("a", "p2", "unsure"),
+])  # fmt: skip
+def test_decisions_that_are_about_nothing_known_or_not_sure_make_no_judgment(
+    query: str, passage_id: str, verdict: str
+) -> None:
+    judged, report = decide(label("a", "p1"), decisions=decided(query, passage_id, verdict))
+    assert keys(judged.judgments) == [("a", "p1", 1)]
+    assert (report.left_out, report.reviewed) == ({}, 0)

@@ -1,0 +1,124 @@
+"""What eval_report finds out beside the figures: gates, validation, forgetting, answers, and how the system serves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from domain_embed.contracts.records import Comparison, Mode, Qrels, Run
+from domain_embed.defs.work import Work
+from domain_embed.evaluation.containment import measure_containment
+from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.names import mode_of, system_name
+from domain_embed.evaluation.serving import measure_serving
+from domain_embed.evaluation.significance import compare
+from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Subject
+from domain_embed.evaluation.systems import run_systems
+from domain_embed.evaluation.training_record import TrainingRecord
+from domain_embed.indexing.parity import check_parity
+from domain_embed.judgments.leakage import measure_leakage
+from domain_embed.retrieval.searcher import Searcher
+from domain_embed.stores.workspace import Workspace
+from domain_embed.training.checkpoint import RECORD_FILE
+
+
+def circumstances(
+    work: Work, subject: Subject, searchers: Mapping[str, Searcher], runs: Mapping[str, Run],
+    queries: Mapping[str, str], qrels: Qrels,
+) -> Circumstances:  # fmt: skip
+    """Everything that bears on the decision and is not a figure on the test queries."""
+    return Circumstances(
+        gates=_gates(work, searchers),
+        validation=_validation(work, subject.judged_variant, searchers),
+        forgetting=training_record(work.workspace, subject.challenger_fingerprint).measured_forgetting,
+        containment=_containment(work, searchers["tuned"], runs, qrels),
+        serving=_serving(work, subject, searchers, list(queries.values())),
+    )
+
+
+def judged(workspace: Workspace, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """The queries of a split, text by id, and the grades of their passages."""
+    frame = workspace.tables.read("splits").read().to_pandas()
+    rows = frame[frame["split"] == split].sort_values(["query_id", "passage_id"])
+    qrels: dict[str, dict[str, int]] = {}
+    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
+        qrels.setdefault(str(query_id), {})[str(passage_id)] = int(grade)
+    return dict(zip(rows["query_id"], rows["query"], strict=True)), qrels
+
+
+def with_negatives(workspace: Workspace, qrels: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """The judgments with grade 0 for what was judged not relevant: no gain, but known."""
+    negatives = workspace.tables.read("judged_negatives").read(["query_id", "passage_id"])
+    for query_id, passage_id in zip(*(column.to_pylist() for column in negatives.columns), strict=True):
+        if query_id in qrels:
+            qrels[query_id].setdefault(passage_id, 0)
+    return qrels
+
+
+def training_record(workspace: Workspace, fingerprint: str) -> TrainingRecord:
+    """How the model was trained, as far as its folder says."""
+    path = workspace.checkpoints / fingerprint / RECORD_FILE
+    return TrainingRecord.of(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else TrainingRecord()
+
+
+def _gates(work: Work, searchers: Mapping[str, Searcher]) -> tuple[Gate, ...]:
+    """Leakage and parity, looked at again: checks may not have run in this run, or not at all."""
+    tables = work.workspace.tables
+    leakage = measure_leakage(tables.read("splits").read(), None)
+    given = work.settings.splits.strategy == "given"
+    shared = f"{sum(leakage.queries.values())} queries and {sum(leakage.positives.values())} positives in two splits"
+    leaks = leakage.shares_queries or (leakage.shares_positives and not given)
+    gates = [Gate(name="leakage", passed=not leaks, detail=shared)]
+    for name, searcher in searchers.items():
+        collection = searcher.collection
+        findings = check_parity(collection, tables.read("passages"), work.workspace.encoder_of(collection.info))
+        failed = [f"{finding.name}: {finding.detail}" for finding in findings if not finding.passed]
+        gates.append(Gate(name=f"parity of {name}", passed=not failed, detail="; ".join(failed)))
+    return tuple(gates)
+
+
+def _validation(work: Work, variant: str, searchers: Mapping[str, Searcher]) -> Comparison | None:
+    """The headline's comparison on the validation queries; None where there are none."""
+    queries, qrels = judged(work.workspace, "validation")
+    if not queries:
+        return None
+    compared = {name: searchers[name] for name in ("tuned", "base")}
+    runs = run_systems(compared, queries, [variant])
+    tuned, base = (system_name(name, variant) for name in compared)
+    scores = (score_run(runs[system], qrels)[HEADLINE] for system in (tuned, base))
+    settings = work.settings.evaluation
+    return compare(tuned, base, HEADLINE, *scores, resamples=settings.resamples, seed=settings.seed)
+
+
+def _containment(work: Work, searcher: Searcher, runs: Mapping[str, Run], qrels: Qrels) -> dict[str, Containment]:
+    labels = work.workspace.tables.read("labels").read(["query_id", "answer", "grade"])
+    answers: dict[str, list[str]] = {}
+    for query_id, answer, grade in zip(*(column.to_pylist() for column in labels.columns), strict=True):
+        if answer and grade >= 1 and query_id in qrels:
+            answers.setdefault(query_id, []).append(answer)
+
+    def fetch(passage_ids: Sequence[str]) -> dict[str, str]:
+        return {point.passage_id: f"{point.title} {point.text}" for point in searcher.collection.fetch(passage_ids)}
+
+    settings = work.settings.evaluation
+    return measure_containment(runs, answers, qrels, fetch, resamples=settings.resamples, seed=settings.seed)
+
+
+def _serving(
+    work: Work, subject: Subject, searchers: Mapping[str, Searcher], queries: Sequence[str]
+) -> tuple[Serving, ...]:
+    """As each model would serve, over queries spread evenly."""
+    asked = work.settings.evaluation.latency_queries
+    if not asked or not queries:
+        return ()
+    chosen = queries[:: max(1, len(queries) // asked)][:asked]
+    mode, rerank = mode_of(subject.judged_variant)
+    # Not the reranker that the systems were run with: that one remembers what it has read.
+    reranker = work.workspace.reranker() if rerank else None
+    return tuple(
+        measure_serving(
+            system_name(name, subject.judged_variant),
+            work.workspace.searcher(searcher.collection.info.name, work.settings.retrieval, reranker),
+            chosen, cast(Mode, mode), rerank=rerank,
+        )
+        for name, searcher in searchers.items()
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from domain_embed.settings.judgments import (
 )
 from domain_embed.settings.model import (
     PACKAGED_MINILM,
+    AdapterSettings,
     ForgettingSettings,
     MiningSettings,
     ModelSettings,
@@ -56,6 +57,7 @@ __all__ = [
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
     "AccessSettings",
+    "AdapterSettings",
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswersSource",

@@ -2,7 +2,7 @@
 
 from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings, MetadataType
 from domain_embed.settings.domain import DomainSettings
-from domain_embed.settings.environment import Environment, default_home
+from domain_embed.settings.environment import Backend, Environment, Precision, default_home
 from domain_embed.settings.evidence import EvaluationSettings, PromotionSettings
 from domain_embed.settings.file import SETTINGS_FILE, json_schema, read_settings, render_yaml
 from domain_embed.settings.judgments import (
@@ -62,6 +62,7 @@ __all__ = [
     "AnnotationsSource",
     "AnswersSource",
     "AutomationSettings",
+    "Backend",
     "BeirSource",
     "CachedRankingObjective",
     "ChunkingSettings",
@@ -85,6 +86,7 @@ __all__ = [
     "MonitoringSettings",
     "Objective",
     "PairsSource",
+    "Precision",
     "PromotionSettings",
     "QualitySettings",
     "RankingObjective",

@@ -21,6 +21,11 @@ class ModelSettings(Section):
     """Put before every query, for models that were trained so ("query: ")."""
     document_prompt: str = ""
     """Put before every passage ("passage: ")."""
+    dimensions: int | None = Field(None, ge=1)
+    """Only the first so many dimensions, for models trained so that they can be cut (Matryoshka); null keeps all."""
+    passage_precision: Literal["full", "int8"] = "full"
+    """`int8` embeds passages by a quantized model: faster where the processor has int8 dot products (VNNI), but with
+    other vectors (cosine about 0.99), so it counts as another model. Needs `pip install "domain-embed[openvino]"`."""
 
 
 class MiningSettings(Section):

@@ -62,9 +62,8 @@ def checkpoint(work: Work) -> Produced:
     }
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
-    if (
-        trained.pool_vectors is not None and settings.model.passage_precision == "full"
-    ):  # a part of the collection that need not be embedded again
+    if trained.pool_vectors is not None and settings.model.passage_precision == "full":
+        # A part of the collection that need not be embedded again.
         vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
         work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
     keep_reference(work.workspace, trained.fingerprint)

@@ -124,10 +124,9 @@ class VectorPairs:
             raise TrainingError(
                 f"{len(queries)} training pairs with one positive: nothing to tell apart", "add judgments"
             )
-        self.negatives_of = np.empty((len(queries), 0), np.int64)
-        if negatives is not None:
-            flat = negatives.reshape(-1, queries.shape[1])
-            self.negatives_of = np.where(flat.any(axis=1), known.numbers(flat), -1).reshape(negatives.shape[:2])
+        given = negatives if negatives is not None else queries[:, None, :][:, :0]
+        flat = given.reshape(-1, queries.shape[1])
+        self.negatives_of = np.where(flat.any(axis=1), known.numbers(flat), -1).reshape(given.shape[:2])
         self.passages = known.stacked()
         self._query_of = _Rows().numbers(queries)
         self._answers: list[set[int]] = [set() for _ in range(self._query_of.max() + 1)]

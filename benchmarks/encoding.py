@@ -94,7 +94,7 @@ def _matrix_peak() -> float:
     dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
     one, other = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
     seconds = min(_timed(lambda _: (one @ other).float().numpy(), [])[0] for _ in range(5))
-    return 2.0 * PEAK_SIZE**3 / seconds
+    return 2 * float(PEAK_SIZE) ** 3 / seconds
 
 
 def _timed(

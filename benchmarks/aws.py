@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pyarrow as pa
 
-from domain_embed.contracts.ports import Collection
+from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.records import embedded_text
 from domain_embed.contracts.tables import JUDGMENTS, LABELS, PASSAGES
 from domain_embed.corpus.chunking import ChunkReport, chunk_documents
@@ -52,7 +52,7 @@ class AwsDomain:
         """The base model's encoder."""
         return self.workspace.encoder(self.settings.model.base, self.settings.model)
 
-    def collection(self, encoder: TorchEncoder, model: str) -> Collection:
+    def collection(self, encoder: Encoder, model: str) -> Collection:
         """A complete collection of all passages by this encoder."""
         cache = self.workspace.vector_cache(encoder.fingerprint)
         store = self.workspace.vector_store

@@ -112,7 +112,7 @@ def _record(work: Work, base: CollectionInfo, probes: Sequence[Probe], teacher: 
 
 def _keep_pool_vectors(work: Work, trained: Checkpoint, validation: ValidationSet) -> None:
     """The validation pool is a part of the collection that need not be embedded again."""
-    if trained.pool_vectors is not None:
+    if trained.pool_vectors is not None and work.settings.model.passage_precision == "full":
         vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
         work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
 

@@ -2,53 +2,62 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.encoding.models import fingerprint, load_model
-from domain_embed.settings import ModelSettings
+from domain_embed.settings import ModelSettings, Precision
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
+    from torch import Tensor
 
 TOKENS_PER_BATCH = 1024
 """Per forward pass, padding included: 2048 leave the processor caches and were slower, 512 no faster."""
+GPU_TOKENS_PER_BATCH = 32_768
+"""A GPU needs more at once to be busy; 128 passages of 256 tokens fit any."""
 CHARACTERS_PER_TOKEN = 64
 """No tokenizer here packs more: longer texts are cut before tokenizing, so a million characters cost nothing."""
 TEXTS_PER_WINDOW = 4096
 """Tokenized and sorted by length together; bounds memory."""
+
+Task: TypeAlias = Literal["query", "document"]
 
 
 class TorchEncoder:
     """Encodes with a sentence-transformers model as it was trained to be used; see the Encoder port.
 
     The fingerprint is taken of the fp32 weights, before any conversion to bf16. Of a text the model sees `max_tokens`
-    tokens, special ones included.
+    tokens, special ones included. Vectors are cut to the settings' dimensions, then scaled to unit length.
     """
 
-    def __init__(self, model: "SentenceTransformer", settings: ModelSettings) -> None:
+    def __init__(self, model: "SentenceTransformer", settings: ModelSettings, *, precision: Precision = "auto") -> None:
         self.fingerprint = fingerprint(model, settings)
-        self.dimensions: int = model.get_embedding_dimension()
+        self.dimensions: int = settings.dimensions or model.get_embedding_dimension()
         self._settings = settings
-        self._model = model.to(_inference_dtype(model.device.type))
+        self._model = model.to(_inference_dtype(model.device.type, precision))
         self.max_tokens: int = model.max_seq_length or 512
-        self._workers = _single_threaded_workers() if model.device.type == "cpu" else None
+        on_cpu = model.device.type == "cpu"
+        self._tokens_per_batch = None if on_cpu else GPU_TOKENS_PER_BATCH
+        self._workers = _single_threaded_workers() if on_cpu else None
 
     @classmethod
-    def load(cls, name: str, settings: ModelSettings, *, device: str | None = None) -> "TorchEncoder":
+    def load(
+        cls, name: str, settings: ModelSettings, *, device: str | None = None, precision: Precision = "auto"
+    ) -> "TorchEncoder":
         """Loads the model by folder or hub id. Raises ModelError when that fails."""
-        return cls(load_model(name, settings, device=device), settings)
+        return cls(load_model(name, settings, device=device), settings, precision=precision)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
-        return self._encode(self._settings.query_prompt, texts)
+        return self._encode(self._settings.query_prompt, texts, "query")
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
-        return self._encode(self._settings.document_prompt, texts)
+        return self._encode(self._settings.document_prompt, texts, "document")
 
     @property
     def tokenizer(self) -> "Tokenizer":
@@ -56,25 +65,32 @@ class TorchEncoder:
         tokenizer: Tokenizer = self._model.tokenizer.backend_tokenizer
         return tokenizer
 
-    def _encode(self, prompt: str, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _encode(self, prompt: str, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_PER_WINDOW):
             window = [prompt + text for text in texts[start : start + TEXTS_PER_WINDOW]]
-            batches = length_sorted_batches(self._model, window, self.max_tokens, TOKENS_PER_BATCH)
-            inputs = [batch for _, batch in batches]
+            tokens = self._tokens_per_batch or TOKENS_PER_BATCH
+            batches = length_sorted_batches(self._model, window, self.max_tokens, tokens)
+            inputs = [(batch, task) for _, batch in batches]
             units = self._workers.map(self._forward, inputs) if self._workers else map(self._forward, inputs)
             for (rows, _), unit in zip(batches, units, strict=True):
                 vectors[start + rows] = unit
         return vectors
 
-    def _forward(self, batch: dict[str, Any]) -> NDArray[np.float32]:
+    def _forward(self, work: tuple[dict[str, Any], Task]) -> NDArray[np.float32]:
         import torch
 
+        batch, task = work
         with torch.inference_mode():
-            features = {name: tensor.to(self._model.device) for name, tensor in batch.items()}
-            embedding = self._model(features)["sentence_embedding"].float()
+            embedding = self._embed(batch, task).float()[:, : self.dimensions]
             unit: NDArray[np.float32] = torch.nn.functional.normalize(embedding, dim=-1).cpu().numpy()
         return unit
+
+    def _embed(self, batch: dict[str, Any], task: Task) -> "Tensor":
+        """(n, dim) of a padded batch; called in inference mode, from several threads."""
+        features = {name: tensor.to(self._model.device) for name, tensor in batch.items()}
+        embedding: Tensor = self._model(features, task=task)["sentence_embedding"]
+        return embedding
 
 
 def length_sorted_batches(
@@ -109,10 +125,12 @@ def _single_threaded_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
 
 
-def _inference_dtype(device: str) -> Any:
-    """bf16 where the hardware multiplies it natively, else fp32."""
+def _inference_dtype(device: str, precision: Precision) -> Any:
+    """By default bf16 where the hardware multiplies it natively, fp16 on an older GPU, else fp32."""
     import torch
 
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return torch.bfloat16 if device == "cpu" and cpu_has_bf16() else torch.float32

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGE_PREFIX = "package:"
+UNUSED_WEIGHTS = ("pooler.",)
+"""Of BERT's classification head; no embedding reads them, and many models come without."""
 
 
 class ModelError(DomainEmbedError):
@@ -61,13 +63,13 @@ def load_model(name: str, settings: ModelSettings, *, device: str | None = None)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = SentenceTransformer(name, device=device)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"model {name!r} cannot be loaded: {error}",
             "model.base must be a sentence-transformers model: a hub id, a folder, or package:NAME/FOLDER",
         ) from error
-    if model.get_embedding_dimension() is None:
-        raise ModelError(f"model {name!r} gives no sentence embedding of fixed size")
+    _require_whole(model, name)
+    _require_usable(model, name, settings)
     if settings.max_tokens is not None:
         limit = getattr(model.transformers_model.config, "max_position_embeddings", settings.max_tokens)
         if settings.max_tokens > limit:
@@ -76,11 +78,52 @@ def load_model(name: str, settings: ModelSettings, *, device: str | None = None)
     return model.eval()
 
 
+def _require_whole(model: "SentenceTransformer", name: str) -> None:
+    """transformers fills missing weights with random numbers and a missing vocabulary with nothing, and goes on."""
+    transformer = model.transformers_model
+    vocabulary = getattr(getattr(transformer, "config", None), "vocab_size", 0) or 0
+    if len(model.tokenizer) < vocabulary / 2:
+        raise ModelError(f"model {name!r} has no tokenizer of its {vocabulary} tokens", "its files are not complete")
+    files = (Path(name) / part / "model.safetensors" for part in ("", "0_Transformer"))
+    weights = next((path for path in files if path.is_file()), None)
+    if transformer is None or weights is None:
+        return
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as file:
+        stored = set(file.keys())
+    prefix = f"{transformer.base_model_prefix}."
+    wanted = [key for key, _ in transformer.named_parameters() if not key.startswith(UNUSED_WEIGHTS)]
+    missing = [key for key in wanted if key not in stored and prefix + key not in stored]
+    if len(stored) > 1 and missing:
+        raise ModelError(f"model {name!r} lacks weights: {missing[0]} and {len(missing) - 1} more", "fetch it again")
+
+
+def _require_usable(model: "SentenceTransformer", name: str, settings: ModelSettings) -> None:
+    """One vector per text, from weights that were all there, of as many dimensions as asked for."""
+    import torch
+
+    with torch.inference_mode():
+        features = model.tokenizer(["a"], return_tensors="pt").to(model.device)
+        embedding = model.eval()(dict(features)).get("sentence_embedding")
+    dimensions = model.get_embedding_dimension()
+    if embedding is None or dimensions is None or embedding.shape != (1, dimensions):
+        raise ModelError(
+            f"model {name!r} has no pooling: it gives vectors of tokens, not one per text",
+            "take a sentence-transformers model, whose modules.json names a Pooling module",
+        )
+    if not torch.isfinite(embedding).all():
+        raise ModelError(f"model {name!r} gives vectors that are not numbers", "its weights are damaged")
+    if settings.dimensions is not None and settings.dimensions > dimensions:
+        raise SettingsError(f"model.dimensions: {settings.dimensions} is more than the {dimensions} of model {name!r}")
+
+
 def fingerprint(model: "SentenceTransformer", settings: ModelSettings) -> str:
     """Identity of the vectors a model makes: 16 hex digits over all that decides them.
 
-    Covers weights, tokenizer, module configuration (pooling, normalisation), prompts and length limit; not the
-    device, number format or library versions, which change vectors by rounding only. Vectors are always unit length.
+    Covers weights, tokenizer, module configuration (pooling, normalisation), prompts, length limit, dimensions kept
+    and quantization; not the device, backend, floating-point format or library versions, which change vectors by
+    rounding only. Vectors are always unit length.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -90,6 +133,10 @@ def fingerprint(model: "SentenceTransformer", settings: ModelSettings) -> str:
     for module in list(model.children())[1:]:
         digest.update(f"{type(module).__name__} {_module_config(module)}".encode())
     digest.update(repr((settings.query_prompt, settings.document_prompt, model.max_seq_length)).encode())
+    if settings.dimensions is not None:
+        digest.update(f"dimensions {settings.dimensions}".encode())
+    if settings.passage_precision != "full":
+        digest.update(f"passages {settings.passage_precision}".encode())
     return digest.hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings, MetadataType
 from domain_embed.settings.domain import DomainSettings
-from domain_embed.settings.environment import Environment, default_home
+from domain_embed.settings.environment import Backend, Environment, Precision, default_home
 from domain_embed.settings.evidence import EvaluationSettings, PromotionSettings
 from domain_embed.settings.file import SETTINGS_FILE, json_schema, read_settings, render_yaml
 from domain_embed.settings.judgments import (
@@ -16,6 +16,7 @@ from domain_embed.settings.judgments import (
 )
 from domain_embed.settings.model import (
     PACKAGED_MINILM,
+    AdapterSettings,
     ForgettingSettings,
     MiningSettings,
     ModelSettings,
@@ -56,10 +57,12 @@ __all__ = [
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
     "AccessSettings",
+    "AdapterSettings",
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswersSource",
     "AutomationSettings",
+    "Backend",
     "BeirSource",
     "CachedRankingObjective",
     "ChunkingSettings",
@@ -83,6 +86,7 @@ __all__ = [
     "MonitoringSettings",
     "Objective",
     "PairsSource",
+    "Precision",
     "PromotionSettings",
     "QualitySettings",
     "RankingObjective",

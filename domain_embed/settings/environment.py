@@ -1,14 +1,18 @@
 """What the surroundings of a deployment decide, and where its domains are."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.file import SETTINGS_FILE, read_settings
+
+Backend: TypeAlias = Literal["auto", "torch", "openvino"]
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
 
 class Environment(BaseModel):
@@ -21,12 +25,16 @@ class Environment(BaseModel):
     qdrant_api_key: str | None = Field(None, repr=False)
     mlflow_tracking_uri: str | None = None
     mlflow_ui: str | None = None
+    backend: Backend = "auto"
+    precision: Precision = "auto"
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> "Environment":
         """From DOMAIN_EMBED_HOME, QDRANT_URL, QDRANT_API_KEY and MLFLOW_TRACKING_URI; empty means unset.
 
         DOMAIN_EMBED_MLFLOW_UI is where people's browsers reach MLflow, if not under its tracking URI.
+        DOMAIN_EMBED_BACKEND and DOMAIN_EMBED_PRECISION say how vectors are computed on this machine; SettingsError
+        when there is no such backend or precision.
         """
         home = variables.get("DOMAIN_EMBED_HOME")
         return cls(
@@ -35,6 +43,8 @@ class Environment(BaseModel):
             qdrant_api_key=variables.get("QDRANT_API_KEY") or None,
             mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI") or None,
             mlflow_ui=variables.get("DOMAIN_EMBED_MLFLOW_UI") or None,
+            backend=cast("Backend", _one_of(variables, "DOMAIN_EMBED_BACKEND", get_args(Backend))),
+            precision=cast("Precision", _one_of(variables, "DOMAIN_EMBED_PRECISION", get_args(Precision))),
         )
 
     def domain_folder(self, name: str) -> Path:
@@ -54,6 +64,13 @@ class Environment(BaseModel):
                 f"no domain {name!r} in {self.home} (there: {known})", f"make it with `domain-embed init {name}`"
             )
         return read_settings(path)
+
+
+def _one_of(variables: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
+    value = variables.get(name) or allowed[0]
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}", f"allowed: {', '.join(allowed)}")
+    return value
 
 
 def default_home() -> Path:

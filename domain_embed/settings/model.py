@@ -21,6 +21,11 @@ class ModelSettings(Section):
     """Put before every query, for models that were trained so ("query: ")."""
     document_prompt: str = ""
     """Put before every passage ("passage: ")."""
+    dimensions: int | None = Field(None, ge=1)
+    """Only the first so many dimensions, for models trained so that they can be cut (Matryoshka); null keeps all."""
+    passage_precision: Literal["full", "int8"] = "full"
+    """`int8` embeds passages by a quantized model: faster where the processor has int8 dot products (VNNI), but with
+    other vectors (cosine about 0.99), so it counts as another model. Needs `pip install "domain-embed[openvino]"`."""
 
 
 class MiningSettings(Section):
@@ -165,3 +170,22 @@ class TrainingSettings(Section):
     """How often the state is saved; interrupted training goes on from there."""
     seed: int = 0
     """Seed of batches and negatives."""
+
+
+class AdapterSettings(Section):
+    """A linear map behind the model, trained on vectors that exist already: seconds on a CPU."""
+
+    epochs: int = Field(20, ge=1)
+    """Passes over the training pairs; the best one by validation nDCG@10 is kept, the map that changes nothing too."""
+    batch_size: int = Field(256, ge=2)
+    """Pairs per step; all positives and hard negatives of a step are candidates of each of its queries."""
+    hard_negatives: int = Field(0, ge=0)
+    """Mined negatives per pair; a map of the queries alone did better without (test nDCG@10 0.853 against 0.829)."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """AdamW's, linear to zero."""
+    weight_decay: tuple[float, ...] = Field((1.0, 10.0), min_length=1)
+    """Pull towards the map that changes nothing, AdamW's; each of these is tried."""
+    scale: float = Field(20.0, gt=0)
+    """Cosine similarities are multiplied by this before the softmax (1 / temperature)."""
+    seed: int = 0
+    """Seed of the batches."""

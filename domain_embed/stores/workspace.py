@@ -9,7 +9,8 @@ from typing import Any
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Reranker, VectorStore
-from domain_embed.contracts.records import CollectionInfo
+from domain_embed.contracts.records import CollectionInfo, embedded_text
+from domain_embed.encoding.backend import Machine, load_encoder
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
 from domain_embed.encoding.reranker import CrossEncoderReranker
@@ -24,6 +25,7 @@ from domain_embed.stores.vectors import FileVectorCache
 STORE_FOLDER = ".store"
 CHECKPOINT_PREFIX = "checkpoint:"
 RERANKER_PREFIX = "reranker:"
+SAMPLED_TEXTS = 512
 LIVE, BASE, CHALLENGER = "live", "base", "challenger"
 """The aliases: what queries use, the base model's collection, and the newest tuned model's."""
 
@@ -73,8 +75,9 @@ class Workspace:
         return resolve_model(model, self.folder)
 
     def encoder(self, model: str, settings: ModelSettings) -> TorchEncoder:
-        """The encoder of a model; loaded once per process."""
-        return _load_encoder(self.model_location(model), settings)
+        """The encoder of a model, by the backend that is best here; loaded once per process."""
+        machine = Machine(self.root / "converted", self.environment.backend, self.environment.precision)
+        return _load_encoder(self.model_location(model), settings, machine, self.root / "tables")
 
     def encoder_of(self, info: CollectionInfo) -> TorchEncoder:
         """The encoder a collection was built with."""
@@ -250,8 +253,19 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @lru_cache(maxsize=3)
-def _load_encoder(model: str, settings: ModelSettings) -> TorchEncoder:
-    return TorchEncoder.load(model, settings)
+def _load_encoder(model: str, settings: ModelSettings, machine: Machine, tables: Path) -> TorchEncoder:
+    return load_encoder(model, settings, machine, lambda: _sample_texts(TableStore(tables)))
+
+
+def _sample_texts(tables: TableStore) -> list[str]:
+    """Texts of the current passages, evenly spread; none when there are none yet."""
+    try:
+        passages = tables.read("passages")
+    except NotReadyError:
+        return []
+    every = max(1, passages.count // SAMPLED_TEXTS)
+    rows = (row for batch in passages.batches(16_384, ["title", "text"]) for row in batch.to_pylist())
+    return [embedded_text(row["title"], row["text"]) for number, row in enumerate(rows) if number % every == 0]
 
 
 @lru_cache(maxsize=1)

@@ -1,12 +1,15 @@
 """The torch encoder on the real model: same vectors however texts come, and fingerprints that tell models apart."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from domain_embed.contracts.errors import SettingsError
@@ -206,3 +209,70 @@ def test_more_tokens_than_positions_are_refused(minilm_path: str) -> None:
 
 def test_without_a_limit_the_models_own_holds(minilm_path: str) -> None:
     assert load_model(minilm_path, ModelSettings()).max_seq_length == SentenceTransformer(minilm_path).max_seq_length
+
+
+def test_fewer_dimensions_are_the_first_ones_at_unit_length(minilm: TorchEncoder, minilm_path: str) -> None:
+    short = TorchEncoder.load(minilm_path, SETTINGS.model_copy(update={"dimensions": 32}))
+    assert short.dimensions == 32
+    first = minilm.encode_documents(TEXTS[:5])[:, :32]
+    expected = first / np.linalg.norm(first, axis=1, keepdims=True)
+    assert short.encode_documents(TEXTS[:5]) == pytest.approx(expected, abs=0.01)
+    assert short.fingerprint != minilm.fingerprint
+
+
+def test_more_dimensions_than_the_model_has_are_refused(minilm_path: str) -> None:
+    with pytest.raises(SettingsError, match=r"model.dimensions: 385 is more than the 384 of model"):
+        load_model(minilm_path, ModelSettings(dimensions=385))
+    assert TorchEncoder.load(minilm_path, ModelSettings(dimensions=384)).dimensions == 384
+
+
+def _only_transformer(folder: Path) -> None:
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    (folder / "modules.json").write_text(json.dumps(modules[:1]), encoding="utf-8")
+
+
+def _half(name: str) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) // 2])
+
+    return cut
+
+
+def _without_layer(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if "layer.5." not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _without_tokenizer(folder: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink()
+
+
+def _not_numbers(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.0.output.dense.bias"].fill_(float("nan"))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_only_transformer, "has no pooling: it gives vectors of tokens"),
+        (_half("model.safetensors"), "cannot be loaded: .*incomplete metadata"),
+        (_half("config.json"), "cannot be loaded: "),
+        (_half("modules.json"), "cannot be loaded: "),
+        (_without_layer, r"lacks weights: encoder.layer.5.attention.self.query.weight and 15 more"),
+        (_without_tokenizer, "has no tokenizer of its 30522 tokens|cannot be loaded"),
+        (_not_numbers, "gives vectors that are not numbers"),
+        (lambda folder: shutil.rmtree(folder / "1_Pooling"), "cannot be loaded: .*embedding_dimension"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_refused(
+    harm: Callable[[Path], None], said: str, minilm_path: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(minilm_path, tmp_path / "model")
+    harm(folder)
+    with pytest.raises(ModelError, match=said):
+        load_model(str(folder), ModelSettings())

@@ -283,12 +283,15 @@ def test_environment_with_all_variables(tmp_path: Path) -> None:
             "QDRANT_URL": "http://qdrant:6333",
             "QDRANT_API_KEY": "secret-key",
             "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+            "DOMAIN_EMBED_BACKEND": "openvino",
+            "DOMAIN_EMBED_PRECISION": "bf16",
         }
     )
     assert environment.home == tmp_path
     assert environment.qdrant_url == "http://qdrant:6333"
     assert environment.qdrant_api_key == "secret-key"
     assert environment.mlflow_tracking_uri == "http://mlflow:5000"
+    assert (environment.backend, environment.precision) == ("openvino", "bf16")
     assert "secret-key" not in repr(environment)
 
 
@@ -296,10 +299,17 @@ def test_environment_without_variables(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     unset = dict.fromkeys(("qdrant_url", "qdrant_api_key", "mlflow_tracking_uri", "mlflow_ui"))
-    expected = {"home": tmp_path / "data", **unset}
+    expected = {"home": tmp_path / "data", **unset, "backend": "auto", "precision": "auto"}
     empty = {"DOMAIN_EMBED_HOME": "", "QDRANT_URL": "", "QDRANT_API_KEY": "", "MLFLOW_TRACKING_URI": ""}
     assert Environment.read({}).model_dump() == expected
     assert Environment.read(empty).model_dump() == expected
+
+
+def test_a_backend_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"DOMAIN_EMBED_BACKEND is 'onnx'\n.*allowed: auto, torch, openvino"):
+        Environment.read({"DOMAIN_EMBED_BACKEND": "onnx"})
+    with pytest.raises(SettingsError, match=r"DOMAIN_EMBED_PRECISION is 'int8'\n.*allowed: auto, fp32, bf16"):
+        Environment.read({"DOMAIN_EMBED_PRECISION": "int8"})
 
 
 def test_off_is_a_severity_with_and_without_quotes(tmp_path: Path) -> None:

@@ -1,0 +1,188 @@
+"""OpenVINO: the transformer compiled for this processor; pooling and what follows are the model's own."""
+
+import importlib.util
+import inspect
+import logging
+import shutil
+import sys
+import threading
+import uuid
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain_embed.contracts.errors import SettingsError, StoreError
+from domain_embed.encoding.encoder import Task, TorchEncoder, cpu_has_bf16, length_sorted_batches
+from domain_embed.encoding.models import ModelError
+from domain_embed.settings import ModelSettings, Precision
+
+if TYPE_CHECKING:
+    import openvino
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+CALIBRATION_TOKENS = 512
+"""Of one calibration batch; small ones show the quantization more different ranges."""
+IR_FILE = "model.xml"
+
+
+def has_openvino() -> bool:
+    """Whether the optional packages are installed."""
+    return all(importlib.util.find_spec(package) is not None for package in ("openvino", "nncf"))
+
+
+def require_openvino(wanted_by: str) -> None:
+    """Raises SettingsError that names what asked for it when OpenVINO is not installed."""
+    if not has_openvino():
+        raise SettingsError(f"{wanted_by} needs OpenVINO", 'pip install "domain-embed[openvino]"')
+
+
+class OpenVinoEncoder(TorchEncoder):
+    """A TorchEncoder whose transformer runs in OpenVINO, one stream per core; see the Encoder port.
+
+    Args:
+        model: In fp32, for its tokenizer and its pooling.
+        settings: Those the model was loaded with.
+        converted: Its transformer, from `convert`, `quantize` or `load`.
+        precision: What floating-point products are computed in; bf16 by default where the processor has it.
+    """
+
+    def __init__(
+        self, model: "SentenceTransformer", settings: ModelSettings, converted: "openvino.Model",
+        *, precision: Precision = "auto",
+    ) -> None:  # fmt: skip
+        import torch
+
+        super().__init__(model, settings, precision="fp32")
+        self._inputs = [port.get_any_name() for port in converted.inputs]
+        self._compiled = _compile(converted, precision, torch.get_num_threads())
+        self._own = threading.local()
+
+    def reference(self) -> TorchEncoder:
+        """The same model by torch in fp32, to compare with."""
+        return TorchEncoder(self._model, self._settings, precision="fp32")
+
+    def _embed(self, batch: dict[str, Any], task: Task) -> "Tensor":
+        import torch
+
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        inputs = {name: batch[name].numpy() for name in self._inputs}
+        tokens = self._own.request.infer(inputs, share_inputs=True, share_outputs=True)[0]
+        features = {**batch, "token_embeddings": torch.from_numpy(tokens)}
+        for module in list(self._model.children())[1:]:
+            routed = "task" in getattr(module, "forward_kwargs", ())
+            features = module(features, task=task) if routed else module(features)
+        embedding: Tensor = features["sentence_embedding"]
+        return embedding
+
+
+def convert(model: "SentenceTransformer") -> "openvino.Model":
+    """The transformer of an fp32 model for any batch size and length: token ids and masks to token embeddings.
+
+    Raises ModelError when the model has no transformer that OpenVINO can take.
+    """
+    import openvino
+    import torch
+
+    transformer = model.transformers_model
+    if transformer is None or getattr(model[0], "module_output_name", None) != "token_embeddings":
+        raise ModelError("only models that begin with a transformer can be converted to OpenVINO", "use torch")
+    known = inspect.signature(transformer.forward).parameters
+    # Two texts of different length, so that neither a length nor a full mask is taken for a constant.
+    example = model.tokenizer(["one example of several words", "a"], padding=True, return_tensors="pt")
+    names = [name for name in example if name in known]
+
+    class TokenEmbeddings(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.transformer = transformer
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            hidden: torch.Tensor = self.transformer(**dict(zip(names, inputs, strict=True))).last_hidden_state
+            return hidden
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing warns of every Python value; parity is checked instead
+        try:
+            converted = openvino.convert_model(TokenEmbeddings(), example_input=tuple(example[name] for name in names))
+        except Exception as error:  # of many kinds, where it does not know an operation
+            why = str(error).strip().splitlines()[-1][:200]
+            raise ModelError(f"OpenVINO cannot convert this model: {why}", "use torch") from error
+    for port, name in zip(converted.inputs, names, strict=True):
+        port.get_tensor().set_names({name})
+    converted.validate_nodes_and_infer_types()
+    return converted
+
+
+def quantize(
+    model: "SentenceTransformer", converted: "openvino.Model", calibration: Sequence[str], max_tokens: int
+) -> "openvino.Model":
+    """`converted` with weights and activations in int8, their ranges as they occur in the `calibration` texts."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    names = [port.get_any_name() for port in converted.inputs]
+    batches = [
+        {name: inputs[name].numpy() for name in names}
+        for _, inputs in length_sorted_batches(model, calibration, max_tokens, CALIBRATION_TOKENS)
+    ]
+    with redirect_stdout(sys.stderr):  # its progress bars
+        return nncf.quantize(
+            converted, nncf.Dataset(batches), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches)
+        )
+
+
+def load(folder: Path) -> "openvino.Model | None":
+    """What `save` kept, or None when there is nothing for this version of OpenVINO."""
+    import openvino
+
+    path = _versioned(folder) / IR_FILE
+    return openvino.Core().read_model(path) if path.exists() else None
+
+
+def save(converted: "openvino.Model", folder: Path) -> None:
+    """Keeps a converted model, visible when complete. Raises StoreError when it cannot be written."""
+    target = _versioned(folder)
+    draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+    try:
+        draft.mkdir(parents=True)
+        write_ir(converted, draft)
+        with suppress(OSError):  # another process was first: its model is the same
+            draft.replace(target)
+    except (OSError, RuntimeError) as error:
+        raise StoreError(f"{target} cannot be written: {error}", "free space or fix permissions") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_ir(converted: "openvino.Model", folder: Path) -> None:
+    """Writes OpenVINO's own two files, weights in the format they have."""
+    import openvino
+
+    openvino.save_model(converted, folder / IR_FILE, compress_to_fp16=False)
+
+
+def processor_name() -> str:
+    """The processor as OpenVINO calls it."""
+    import openvino
+
+    return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+def _versioned(folder: Path) -> Path:
+    return folder / f"openvino-{package_version('openvino')}"
+
+
+def _compile(converted: "openvino.Model", precision: Precision, threads: int) -> "openvino.CompiledModel":
+    import openvino
+
+    bf16 = precision == "bf16" or (precision == "auto" and cpu_has_bf16())
+    hints = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
+    precise = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32"}
+    return openvino.Core().compile_model(converted, "CPU", hints | precise)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.filters import is_iso_date
 from domain_embed.contracts.ports import Encoder, TableReader, VectorCache, VectorStore
 from domain_embed.contracts.progress import progress_bar
@@ -69,7 +70,7 @@ def build_collection(
         chunking: How the passages were cut.
     """
     name = collection_name(encoder.fingerprint, passages.version, sparse)
-    existing = next((info for info in store.collections() if info.name == name), None)
+    existing = _complete(store, name)
     if existing is not None:
         return BuildReport(existing, embedded=0, reused=existing.count)
     weights = Bm25Weights.fit(sparse, _texts(passages))
@@ -100,8 +101,18 @@ def build_collection(
                 yield _points(batch, vectors, weights)
                 progress.update(len(batch))
 
-    store.build(info, points())
+    try:
+        store.build(info, points())
+    except StoreError:
+        existing = _complete(store, name)
+        if existing is None:
+            raise
+        return BuildReport(existing, embedded=0, reused=existing.count)  # another process was faster
     return BuildReport(info, embedded, info.count - embedded)
+
+
+def _complete(store: VectorStore, name: str) -> CollectionInfo | None:
+    return next((info for info in store.collections() if info.name == name), None)
 
 
 def metadata_types(passages: TableReader) -> dict[str, str]:

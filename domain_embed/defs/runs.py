@@ -78,7 +78,8 @@ def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
             close_abandoned(instance)
             yield instance
     except OperationalError as error:
-        raise StoreError(f"a database cannot be used ({error.orig})", f"see that {home} has free space") from error
+        hint = f"see that {home}, or the server it names, can be reached and has free space"
+        raise StoreError(f"a database cannot be used ({error.orig})", hint) from error
 
 
 def dagster_home(environment: Environment) -> Path:

@@ -15,7 +15,7 @@ from domain_embed.defs.data import SOURCES
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
-from domain_embed.defs.staleness import Status, downstream, last_materialization, statuses
+from domain_embed.defs.staleness import Status, downstream, last_materializations, statuses
 from domain_embed.settings import Environment
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
@@ -134,12 +134,12 @@ def run_assets(
 
 def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
     """Seconds each asset's last real work took."""
-    found = {}
-    for recipe in RECIPES:
-        event = last_materialization(instance, dg.AssetKey([domain, recipe.name]))
-        if event is not None and SECONDS in event.metadata:
-            found[recipe.name] = float(str(event.metadata[SECONDS].value))
-    return found
+    events = last_materializations(instance, [dg.AssetKey([domain, recipe.name]) for recipe in RECIPES])
+    return {
+        key.path[-1]: float(str(event.metadata[SECONDS].value))
+        for key, event in events.items()
+        if SECONDS in event.metadata
+    }
 
 
 def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:

@@ -10,7 +10,7 @@ import dagster as dg
 from sqlalchemy.exc import OperationalError
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
-from domain_embed.defs.assets import REUSED, SECONDS, asset_spec, observe_source
+from domain_embed.defs.assets import REUSED, SECONDS, WHY, asset_spec, observe_source
 from domain_embed.defs.data import SOURCES
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
@@ -49,14 +49,24 @@ class Plan:
         """What has to run now."""
         return tuple(name for name, status in self.statuses.items() if status.state != "fresh")
 
+    @property
+    def estimate_seconds(self) -> tuple[float, float] | None:
+        """How long the stale assets, and all that may run with them, took the last time; None when one never ran."""
+        names = (self.stale, (*self.stale, *self.may_run))
+        if any(name not in self.last_seconds for name in names[1]):
+            return None
+        low, high = (sum(self.last_seconds[name] for name in chosen) for chosen in names)
+        return low, high
+
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What one run did: seconds per asset that worked, and the assets whose last result was reused."""
+    """What one run did: seconds and reasons of the assets that worked, and those whose last result was reused."""
 
     worked: Mapping[str, float]
     reused: tuple[str, ...]
     run_id: str
+    reasons: Mapping[str, str]
 
 
 @contextmanager
@@ -143,7 +153,7 @@ def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
 
 
 def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
-    worked, reused = {}, []
+    worked, reused, reasons = {}, [], {}
     for event in result.get_asset_materialization_events():
         metadata = event.materialization.metadata
         name = event.materialization.asset_key.path[-1]
@@ -151,7 +161,8 @@ def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
             reused.append(name)
         else:
             worked[name] = float(str(metadata[SECONDS].value))
-    return RunOutcome(worked, tuple(reused), result.run_id)
+            reasons[name] = str(metadata[WHY].value)
+    return RunOutcome(worked, tuple(reused), result.run_id, reasons)
 
 
 def _user_error(error: BaseException) -> BaseException:

@@ -140,6 +140,9 @@ def print_plan(name: str, found: "Plan") -> None:
         elif asset in found.may_run:
             table.add_row(asset, "may run", "only if what it reads really changes", took, style="dim")
     console.print(table)
+    if found.estimate_seconds:
+        least, most = (_duration(seconds) for seconds in found.estimate_seconds)
+        console.print(f"as the last time: {least}, or {most} if all of it runs", highlight=False)
 
 
 def print_statuses(found: "Sequence[DomainStatus]") -> None:
@@ -160,6 +163,10 @@ def print_statuses(found: "Sequence[DomainStatus]") -> None:
             errors.print(one.error, markup=False, highlight=False, soft_wrap=True)
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
 def _days_ago(days: float | None) -> str:
     return "" if days is None else ", today" if days < 1 else f", {days:.0f} days ago"
 
@@ -174,11 +181,11 @@ def print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *
     if outcome is None:
         console.print(f"[bold]{name}[/bold] is up to date: nothing to run")
         return
-    table = Table("asset", "seconds", title="what ran", title_justify="left")
+    table = Table("asset", "seconds", "why", title="what ran", title_justify="left")
     for asset, seconds in outcome.worked.items():
-        table.add_row(asset, f"{seconds:.1f}")
+        table.add_row(asset, f"{seconds:.1f}", outcome.reasons[asset])
     for asset in outcome.reused:
-        table.add_row(asset, "reused", style="dim")
+        table.add_row(asset, "reused", "nothing it reads has changed", style="dim")
     console.print(table)
     if "eval_report" in outcome.worked or "champion" in outcome.worked:
         print_report(workspace.latest_report())

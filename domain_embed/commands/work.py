@@ -28,6 +28,7 @@ def plan(name: Name, as_json: AsJson = False) -> None:
             "stale": {asset: list(found.statuses[asset].causes) for asset in found.stale},
             "may_run": list(found.may_run),
             "last_seconds": dict(found.last_seconds),
+            "estimate_seconds": found.estimate_seconds,
         })  # fmt: skip
     else:
         print_plan(name, found)

@@ -57,6 +57,10 @@ class StoreError(DomainEmbedError):
     exit_code = 5
 
 
+class StoreUnavailableError(StoreError):
+    """A store's server does not answer now; the same call may work a little later."""
+
+
 class ModelMismatchError(StoreError):
     """A query encoder and a collection come from different models; their vectors must never meet."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from domain_embed.contracts.errors import DomainEmbedError
+from domain_embed.contracts.errors import DomainEmbedError, StoreUnavailableError
 from domain_embed.defs.data import SOURCES, domain_group, source_version
 from domain_embed.defs.launch import launch_schema, launched_settings
 from domain_embed.defs.policies import (
@@ -39,6 +39,8 @@ from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
 logger = logging.getLogger("domain_embed.run")
 
+RETRY_SECONDS = (5, 15)
+"""Before an asset is tried again whose store did not answer: it goes on where it was, so this is safe and cheap."""
 REUSED, SECONDS, WHY = "reused", "seconds", "made because"
 
 
@@ -95,9 +97,19 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
                 return _again(latest)
             why = "; ".join(status.causes) or "forced"
             logger.info("%s: made now (%s)", recipe.name, why)
-            return _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
+            try:
+                return _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
+            except StoreUnavailableError as error:
+                raise _try_again(error, context.retry_number) from error
 
     return materialize
+
+
+def _try_again(error: StoreUnavailableError, tried: int) -> dg.RetryRequested | dg.Failure:
+    if tried >= len(RETRY_SECONDS):
+        return dg.Failure(str(error), allow_retries=False)
+    logger.warning("%s; another try in %d s", error, RETRY_SECONDS[tried])
+    return dg.RetryRequested(max_retries=len(RETRY_SECONDS), seconds_to_wait=RETRY_SECONDS[tried])
 
 
 def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg.AssetSpec:
@@ -127,6 +139,8 @@ def _run(
             produced = recipe.body(Work(workspace, settings, tracker, tracking, forced, _override(run)))
             seconds = time.monotonic() - started
             tracker.log_metrics({**produced.metrics, SECONDS: seconds})
+    except StoreUnavailableError:
+        raise
     except DomainEmbedError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     finally:

@@ -104,7 +104,7 @@ def _retrain_sensor(domain: str, settings: DomainSettings, job: str) -> dg.Senso
     watches = policy.retrain_after_judgments or policy.retrain_after_new_passages or policy.retrain_on_quality_drop
 
     @dg.sensor(
-        name=domain_group(domain, "retrain"), job_name=job, minimum_interval_seconds=max(60, policy.every_seconds),
+        name=domain_group(domain, "retrain"), job_name=job, minimum_interval_seconds=policy.every_seconds,
         default_status=RUNNING if watches else STOPPED,
         description="Asks for training, once a reason: enough new judgments or passages, a drop in served quality.",
     )  # fmt: skip

@@ -10,12 +10,12 @@ import dagster as dg
 from sqlalchemy.exc import OperationalError
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
-from domain_embed.defs.assets import REUSED, SECONDS, asset_spec, observe_source
+from domain_embed.defs.assets import REUSED, SECONDS, WHY, asset_spec, observe_source
 from domain_embed.defs.data import SOURCES
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
-from domain_embed.defs.staleness import Status, downstream, last_materialization, statuses
+from domain_embed.defs.staleness import Status, downstream, last_materializations, statuses
 from domain_embed.settings import Environment
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
@@ -49,14 +49,24 @@ class Plan:
         """What has to run now."""
         return tuple(name for name, status in self.statuses.items() if status.state != "fresh")
 
+    @property
+    def estimate_seconds(self) -> tuple[float, float] | None:
+        """How long the stale assets, and all that may run with them, took the last time; None when one never ran."""
+        names = (self.stale, (*self.stale, *self.may_run))
+        if any(name not in self.last_seconds for name in names[1]):
+            return None
+        low, high = (sum(self.last_seconds[name] for name in chosen) for chosen in names)
+        return low, high
+
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What one run did: seconds per asset that worked, and the assets whose last result was reused."""
+    """What one run did: seconds and reasons of the assets that worked, and those whose last result was reused."""
 
     worked: Mapping[str, float]
     reused: tuple[str, ...]
     run_id: str
+    reasons: Mapping[str, str]
 
 
 @contextmanager
@@ -78,7 +88,8 @@ def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
             close_abandoned(instance)
             yield instance
     except OperationalError as error:
-        raise StoreError(f"a database cannot be used ({error.orig})", f"see that {home} has free space") from error
+        hint = f"see that {home}, or the server it names, can be reached and has free space"
+        raise StoreError(f"a database cannot be used ({error.orig})", hint) from error
 
 
 def dagster_home(environment: Environment) -> Path:
@@ -133,16 +144,16 @@ def run_assets(
 
 def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
     """Seconds each asset's last real work took."""
-    found = {}
-    for recipe in RECIPES:
-        event = last_materialization(instance, dg.AssetKey([domain, recipe.name]))
-        if event is not None and SECONDS in event.metadata:
-            found[recipe.name] = float(str(event.metadata[SECONDS].value))
-    return found
+    events = last_materializations(instance, [dg.AssetKey([domain, recipe.name]) for recipe in RECIPES])
+    return {
+        key.path[-1]: float(str(event.metadata[SECONDS].value))
+        for key, event in events.items()
+        if SECONDS in event.metadata
+    }
 
 
 def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
-    worked, reused = {}, []
+    worked, reused, reasons = {}, [], {}
     for event in result.get_asset_materialization_events():
         metadata = event.materialization.metadata
         name = event.materialization.asset_key.path[-1]
@@ -150,7 +161,8 @@ def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
             reused.append(name)
         else:
             worked[name] = float(str(metadata[SECONDS].value))
-    return RunOutcome(worked, tuple(reused), result.run_id)
+            reasons[name] = str(metadata[WHY].value)
+    return RunOutcome(worked, tuple(reused), result.run_id, reasons)
 
 
 def _user_error(error: BaseException) -> BaseException:

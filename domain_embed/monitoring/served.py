@@ -7,7 +7,6 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from domain_embed.evaluation.figures import plain, signed
 
@@ -116,6 +115,8 @@ def mean_of(values: "pd.Series[float]") -> Mean | None:
     Of shares Wilson's interval (1927), which stays within 0 and 1 and does not collapse at either; of other figures
     Student's, cut to 0 and 1.
     """
+    from scipy import stats  # half a second that `plan` need not wait for
+
     known = values.dropna().to_numpy(dtype=np.float64)
     n = len(known)
     if n == 0:
@@ -154,6 +155,8 @@ def compare_days(
 def _change(
     measure: str, first: Mean, second: Mean, before: NDArray[np.float64], recent: NDArray[np.float64]
 ) -> Change:  # fmt: skip
+    from scipy import stats
+
     if before.std() == 0.0 and recent.std() == 0.0:  # Welch's formula would divide by zero
         delta = second.value - first.value
         return Change(measure, first, second, delta, (delta, delta))

@@ -8,7 +8,7 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from domain_embed.contracts.errors import StoreError
+from domain_embed.contracts.errors import StoreError, StoreUnavailableError
 from domain_embed.contracts.filters import Scalar
 from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector
 from domain_embed.stores import points as pt
@@ -126,7 +126,7 @@ def store_errors(address: str) -> Iterator[None]:
     try:
         yield
     except ResponseHandlingException as error:
-        raise StoreError(
+        raise StoreUnavailableError(
             f"Qdrant at {address} does not answer: {error}", "start the server, or correct the url in the settings"
         ) from error
     except UnexpectedResponse as error:

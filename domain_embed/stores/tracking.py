@@ -1,15 +1,22 @@
 """MLflow: one experiment per domain, one parent run per Dagster run, one nested run per asset."""
 
+import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from domain_embed.contracts.errors import StoreUnavailableError
+
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 EXPERIMENT_PREFIX = "domain-embed/"
 PARENT_TAG = "domain_embed.dagster_run"
@@ -123,19 +130,20 @@ class Tracking:
         self, domain: str, dagster_run: str, asset: str, *, reason: str | None = None
     ) -> Iterator[AssetTracker]:
         """A nested run for one asset; it ends FAILED when the body raises. `reason` is why the Dagster run was made."""
-        client = self.client()
-        experiment = self._experiment(client, domain)
-        parent = self._parent(client, experiment, dagster_run, reason)
-        tags = {"mlflow.parentRunId": parent, "asset": asset}
-        run = client.create_run(experiment, run_name=asset, tags=tags)
-        tracker = AssetTracker(client, run.info.run_id, experiment, self.ui)
-        status = "FAILED"
-        try:
-            yield tracker
-            status = "FINISHED"
-        finally:
-            tracker.finish(status)
-            client.set_terminated(parent, status)
+        with tracking_errors(self.uri):
+            client = self.client()
+            experiment = self._experiment(client, domain)
+            parent = self._parent(client, experiment, dagster_run, reason)
+            tags = {"mlflow.parentRunId": parent, "asset": asset}
+            run = client.create_run(experiment, run_name=asset, tags=tags)
+            tracker = AssetTracker(client, run.info.run_id, experiment, self.ui)
+            try:
+                yield tracker
+            except BaseException:
+                self._end_failed(tracker, client, parent)
+                raise
+            tracker.finish("FINISHED")
+            client.set_terminated(parent, "FINISHED")
 
     def set_alias(self, domain: str, alias: str, fingerprint: str) -> None:
         """Moves a registry alias to the version of a checkpoint; removes it when that was never registered."""
@@ -146,8 +154,20 @@ class Tracking:
         elif client.search_registered_models(f"name='{name}'"):
             client.delete_registered_model_alias(name, alias)
 
+    def _end_failed(self, tracker: AssetTracker, client: "MlflowClient", parent: str) -> None:
+        """Ends runs whose work has failed; that must not be hidden by a server that has gone as well."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tracker.finish("FAILED")
+            client.set_terminated(parent, "FAILED")
+        except MlflowException:
+            logger.warning("MLflow could not be told that its runs have failed")
+
     def client(self) -> "MlflowClient":
         """A client of the store; makes and migrates a local one first."""
+        # MLflow's own patience with a server that is gone is four minutes a call; the asset is tried again anyway.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         from mlflow.tracking import MlflowClient
 
         if not self.uri.startswith("sqlite"):
@@ -174,6 +194,21 @@ class Tracking:
         tags = {PARENT_TAG: dagster_run, **({"mlflow.note.content": reason} if reason else {})}
         run = client.create_run(experiment, run_name=f"run {dagster_run[:8]}", tags=tags)
         return str(run.info.run_id)
+
+
+@contextmanager
+def tracking_errors(uri: str) -> Iterator[None]:
+    """Turns what MLflow raises into a StoreError that names the server."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        address = urlsplit(uri)._replace(netloc=urlsplit(uri).netloc.rpartition("@")[2]).geturl()
+        problem = str(error).replace(uri, address).splitlines()[0][:200]
+        raise StoreUnavailableError(
+            f"MLflow at {address} failed: {problem}", "see that it runs; what was made stays, run again to go on"
+        ) from error
 
 
 def registered_name(domain: str) -> str:

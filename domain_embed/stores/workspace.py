@@ -165,7 +165,7 @@ class Workspace:
     def newest_checkpoint(self) -> str | None:
         """Fingerprint of the model trained last, whether it serves or not."""
         pointer = self.checkpoints / "challenger.json"
-        return json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"] if pointer.exists() else None
+        return str(read_json(pointer)["fingerprint"]) if pointer.exists() else None
 
     def reference(self, fingerprint: str) -> TableStore:
         """What a model knew when it was trained: its tables `passages` and `splits`, to measure drift against."""
@@ -237,8 +237,18 @@ class Workspace:
             raise NotReadyError(
                 f"domain {self.domain!r} has no {what} yet", f"`domain-embed run {self.domain}` makes it"
             )
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
+        return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object this package wrote. Raises StoreError when it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}", "delete it and run again with --force") from None
+    if not isinstance(content, dict):
+        raise StoreError(f"{path} is damaged: it holds no object", "delete it and run again with --force")
+    return content
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -45,8 +45,12 @@ def test_plan_says_why(whole: Whole) -> None:
     found = answer(whole.home, "plan", DOMAIN)
     assert found["stale"] == {"checkpoint": ["training: settings changed"]}
     assert found["may_run"] == ["collection", "eval_report", "champion", "served_quality"]
+    took = found["last_seconds"]
+    everything = took["checkpoint"] + sum(took[asset] for asset in found["may_run"])
+    assert found["estimate_seconds"] == pytest.approx([took["checkpoint"], everything])
     shown = invoke(whole.home, "plan", DOMAIN).stdout
     assert "training: settings changed" in shown
+    assert "if all of it runs" in shown
 
 
 def test_report_has_every_promised_key(finished: Whole) -> None:

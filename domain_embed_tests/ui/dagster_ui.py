@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from domain_embed.defs.runs import DAGSTER_YAML
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -78,7 +80,7 @@ def serve_dagster(home: Path) -> Iterator[DagsterUi]:
     dagster_home = home / ".store" / "dagster"
     (dagster_home / ".nux").mkdir(parents=True, exist_ok=True)
     (dagster_home / ".nux" / "nux.yaml").write_text("seen: 1\n", encoding="utf-8")  # or a dialog eats the clicks
-    (dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    (dagster_home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
     command = [
         sys.executable, "-m", "dagster", "dev", "-m", "domain_embed.definitions", "--host", "127.0.0.1",
         "--port", str(port),

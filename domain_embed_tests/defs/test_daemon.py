@@ -1,0 +1,55 @@
+"""With the real daemon: new judgments retrain a domain by themselves, and a quiet time starts nothing."""
+
+import json
+import os
+import time
+from typing import Any
+
+import pytest
+
+from domain_embed.defs.policies import REASON_TAG
+from domain_embed_tests.ui.dagster_ui import DagsterUi, serve_dagster
+from domain_embed_tests.whole import Whole
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1"),
+]
+
+QUIET_SECONDS = 20
+
+
+def test_new_judgments_past_the_threshold_retrain_and_end_in_a_verdict(whole: Whole) -> None:
+    whole.edit("automation", every_seconds=5, retrain_after_judgments=3, retrain_schedule=None)
+    checkpoint = whole.workspace.newest_checkpoint
+    with serve_dagster(whole.home) as ui:
+        before = len(ui.runs())
+        time.sleep(QUIET_SECONDS)
+        assert len(ui.runs()) == before, "something was started although nothing had changed"
+
+        rows = [{"query": f"tables bloat, case {n}", "passage_id": "pg-vacuum"} for n in range(8)]
+        with (whole.folder / "judgments.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        asked = _wait_for_reason(ui, "judgments are new since the last training")
+        assert asked["status"] == "SUCCESS"
+        runs = ui.runs()
+        others = [run for run in runs[: len(runs) - before] if run["runId"] != asked["runId"]]
+        assert {run["tags"][REASON_TAG] for run in others} == {"kept current: something it reads has changed"}
+        time.sleep(QUIET_SECONDS)
+        assert len([run for run in ui.runs() if "judgments are new" in run["tags"].get(REASON_TAG, "")]) == 1
+    assert whole.workspace.newest_checkpoint != checkpoint
+    report = whole.workspace.latest_report()
+    assert report["evidence"]["challenger_fingerprint"] == whole.workspace.newest_checkpoint
+    assert whole.metadata("champion")["decision"] in ("promoted", "kept", "refreshed")
+    assert whole.metadata("champion")["reason"]
+
+
+def _wait_for_reason(ui: DagsterUi, reason: str) -> dict[str, Any]:
+    """The run with that reason, once it has ended."""
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        for run in ui.runs():
+            if reason in run["tags"].get(REASON_TAG, "") and run["status"] in ("SUCCESS", "FAILURE"):
+                return run
+        time.sleep(2)
+    raise TimeoutError(f"no run for {reason!r} has ended: {ui.runs()}")

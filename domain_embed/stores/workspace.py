@@ -40,6 +40,7 @@ class Workspace:
         self.checkpoints = self.root / "checkpoints"
         self.rerankers = self.root / "rerankers"
         self.reports = self.root / "reports"
+        self.vectors = self.root / "vectors"
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
         self._weights = self.root / "weights"
@@ -64,7 +65,7 @@ class Workspace:
 
     def vector_cache(self, fingerprint: str) -> FileVectorCache:
         """The vectors one model has made so far."""
-        return FileVectorCache(self.root / "vectors" / fingerprint)
+        return FileVectorCache(self.vectors / fingerprint)
 
     def model_location(self, model: str) -> str:
         """The folder or hub id behind `model.base`, or behind `checkpoint:FINGERPRINT`."""

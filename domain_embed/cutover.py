@@ -140,7 +140,6 @@ def _recent_queries(workspace: Workspace) -> list[str]:
         if logged := [str(query) for query in reversed(read_query_log(days)[0]["query"])]:
             return logged
     try:
-        splits = workspace.tables.read("splits").read(columns=["query", "split"]).to_pylist()
+        return list(workspace.judged("validation")[0].values())
     except NotReadyError:
         return []
-    return [row["query"] for row in splits if row["split"] == "validation"]

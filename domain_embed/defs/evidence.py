@@ -32,7 +32,7 @@ from domain_embed.training.checkpoint import RECORD_FILE
 def eval_report(work: Work) -> Produced:
     """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
     searchers = _searchers(work)
-    queries, qrels = _judged(work.workspace, "test")
+    queries, qrels = work.workspace.judged("test")
     runs = run_systems(searchers, queries)
     settings = work.settings.evaluation
     evidence, scores = gather_evidence(
@@ -113,20 +113,10 @@ def _tuned_searcher(workspace: Workspace, collection: str, retrieval: RetrievalS
     splits = workspace.tables.read("splits").version
     known = workspace.tuned_weight(collection)
     if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
-        queries, qrels = _judged(workspace, "validation")
+        queries, qrels = workspace.judged("validation")
         weight = tune_searcher(workspace.searcher(collection, retrieval), queries, lambda run: mean_ndcg(run, qrels))
         workspace.save_tuned_weight(collection, weight, splits)
     return workspace.searcher(collection, retrieval)
-
-
-def _judged(workspace: Workspace, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """The queries of a split, text by id, and the grades of their passages."""
-    frame = workspace.tables.read("splits").read().to_pandas()
-    rows = frame[frame["split"] == split].sort_values(["query_id", "passage_id"])
-    qrels: dict[str, dict[str, int]] = {}
-    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
-        qrels.setdefault(str(query_id), {})[str(passage_id)] = int(grade)
-    return dict(zip(rows["query_id"], rows["query"], strict=True)), qrels
 
 
 def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:

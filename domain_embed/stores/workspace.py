@@ -152,6 +152,19 @@ class Workspace:
         tuned = {"dense_weight": dense_weight, "splits": splits}
         write_atomically(self._weights / f"{collection}.json", json.dumps(tuned))
 
+    def judged(self, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+        """The queries of a split, text by id, and the grades of their passages. Raises NotReadyError without splits."""
+        rows = (
+            self.tables.read("splits").read(columns=["query_id", "query", "passage_id", "grade", "split"]).to_pylist()
+        )
+        own = sorted(
+            (row for row in rows if row["split"] == split), key=lambda row: (row["query_id"], row["passage_id"])
+        )
+        qrels: dict[str, dict[str, int]] = {}
+        for row in own:
+            qrels.setdefault(row["query_id"], {})[row["passage_id"]] = row["grade"]
+        return {row["query_id"]: row["query"] for row in own}, qrels
+
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""
         name = self.vector_store.alias(alias)

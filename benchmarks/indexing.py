@@ -57,7 +57,8 @@ def _one_size(folder: Path, size: int, rows: list[dict[str, Any]], model: TorchE
         return _timed(lambda: build_collection(EdgeStore(folder), encoder, "base", table, SparseSettings(), cache))
 
     full_s, full = build("full")
-    print(f"{size:7,} passages  {size / (encoding_s + full_s):7.1f} per processor second end to end; store and BM25 take "
+    end_to_end = size / (encoding_s + full_s)
+    print(f"{size:7,} passages  {end_to_end:7.1f} per processor second end to end; store and BM25 take "
           f"{full_s:.1f} s, {full_s / encoding_s:.1%} of the {encoding_s:.0f} s of encoding")  # fmt: skip
     for row in made[::100]:
         row["text"] += " Changed."

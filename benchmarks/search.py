@@ -75,9 +75,8 @@ def _one_size(folder: Path, size: int, rows: list[dict[str, Any]], model: TorchE
         memory = pool.apply(_memory, (folder, name, vectors, queries))
     print(f"{size:7,} passages  hybrid with encoding  {hybrid.p50:8.2f} / {hybrid.p99:.2f}")
     print(f"                  dense without         {dense.p50:8.2f} / {dense.p99:.2f}")
-    print(
-        f"                  resident memory       {memory / 1e6:8.0f} MB, {memory / size * 100_000 / 1e6:.0f} MB per 100k"
-    )
+    per_100k = memory / size / 10
+    print(f"                  resident memory       {memory / 1e6:8.0f} MB, {per_100k:.0f} MB per 100k passages")
     if size <= PEER_AT_MOST:
         _peer(folder, collection, model, queries, vectors, dense, hybrid)
 

@@ -2,6 +2,6 @@
 
 import runpy
 
-for name in ("encoding", "training", "mining", "mining_scale", "corruption", "scale"):
+for name in ("encoding", "training", "mining", "mining_scale", "corruption", "search", "indexing", "scale"):
     print(f"== {name}", flush=True)
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -20,6 +20,7 @@ from domain_embed.judgments.quality.checks import CHECKS
 from domain_embed.settings import DomainSettings
 
 if TYPE_CHECKING:
+    from domain_embed.advisor import Advice
     from domain_embed.defs.overview import DomainStatus
     from domain_embed.defs.runs import Plan, RunOutcome
     from domain_embed.evaluation.contrast import Contrast
@@ -284,6 +285,21 @@ def print_versions(rows: Sequence[dict[str, Any]]) -> None:
         age = f"{row['age_days']:.1f} days"
         table.add_row(row["collection"], row["fingerprint"], f"{row['passages']:,}", size, age, quality, marks)
     console.print(table)
+
+
+def print_advice(advice: "Advice") -> None:
+    """The candidates side by side, and what to write into domain.yaml."""
+    table = Table("index", "recall@10", "nDCG@10", "p50", "p99", "memory", "disk")
+    for one in advice.measured:
+        name = f"[bold green]{one.name}[/bold green]" if one.name == advice.recommended else one.name
+        table.add_row(name, f"{one.recall:.3f}", f"{one.ndcg:.3f}", f"{one.p50_ms:.2f} ms", f"{one.p99_ms:.2f} ms",
+                      f"{one.memory_mb:,.0f} MB", f"{one.disk_mb:,.0f} MB")  # fmt: skip
+    console.print(table)
+    console.print(f"exact search: nDCG@10 {advice.exact_ndcg:.3f}; recommended: [bold]{advice.recommended}[/bold]")
+    chosen = next(one.settings for one in advice.measured if one.name == advice.recommended)
+    told = {key: value for key, value in chosen.model_dump().items() if key in chosen.model_fields_set}
+    console.print("\n".join(["index:", *(f"  {key}: {value}" for key, value in told.items())]) if told else
+                  "leave `index:` as it is by default", highlight=False)  # fmt: skip
 
 
 def print_move(move: "Move") -> None:

@@ -15,6 +15,7 @@ from domain_embed.promotion.champion import Move, PromotionLog, promote, rollbac
 from domain_embed.promotion.retention import prune
 from domain_embed.retrieval import shadow
 from domain_embed.settings import DomainSettings
+from domain_embed.stores.vectors import evict
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 
 LOGGED_DAYS = 14
@@ -93,7 +94,10 @@ def prune_workspace(workspace: Workspace, keep: int | None = None) -> list[Colle
     live = store.alias(LIVE)
     in_use = {store.alias(alias) for alias in (LIVE, BASE, CHALLENGER)}
     in_use.add(rollback_target(PromotionLog(workspace.promotions), live))
-    return prune(store, {name for name in in_use if name}, retention.collections if keep is None else keep)
+    removed = prune(store, {name for name in in_use if name}, retention.collections if keep is None else keep)
+    models = {info.fingerprint for info in store.collections() if info.name in in_use}
+    evict(workspace.vectors, models, retention.vectors_gb * 1e9)
+    return removed
 
 
 def version_rows(workspace: Workspace) -> list[dict[str, Any]]:
@@ -136,7 +140,6 @@ def _recent_queries(workspace: Workspace) -> list[str]:
         if logged := [str(query) for query in reversed(read_query_log(days)[0]["query"])]:
             return logged
     try:
-        splits = workspace.tables.read("splits").read(columns=["query", "split"]).to_pylist()
+        return list(workspace.judged("validation")[0].values())
     except NotReadyError:
         return []
-    return [row["query"] for row in splits if row["split"] == "validation"]

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from domain_embed.commands.options import AsJson, Name
-from domain_embed.console import console, print_hits, print_json, print_move, print_versions, quiet_libraries
+from domain_embed.console import (
+    console,
+    print_advice,
+    print_hits,
+    print_json,
+    print_move,
+    print_versions,
+    quiet_libraries,
+)
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import Mode
 from domain_embed.retrieval.filters import FORMS, parse_filters
@@ -106,6 +114,34 @@ def prune(
         print_json({"domain": name, "removed": removed})
     else:
         console.print(f"removed: {', '.join(removed)}" if removed else "nothing to remove", highlight=False)
+
+
+@app.command()
+def advise(
+    name: Name,
+    version: Annotated[str, typer.Option(help="Whose vectors: champion, challenger or base.")] = "champion",
+    as_json: AsJson = False,
+) -> None:
+    """Measure index settings on your passages and validation queries, and recommend: recall, time, memory, nDCG@10."""
+    from domain_embed.advisor import advise as measure_candidates
+    from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
+    from domain_embed.serving import VERSIONS
+
+    quiet_libraries()
+    workspace = _workspace(name)
+    if version not in VERSIONS:
+        raise SettingsError(f"version {version!r} is not one of {', '.join(VERSIONS)}")
+    collection = workspace.vector_store.open(workspace.aliased(VERSIONS[version]))
+    queries, qrels = workspace.judged("validation")
+    vectors = workspace.encoder_of(collection.info).encode_queries(list(queries.values()))
+    advice = measure_candidates(
+        collection, dict(zip(queries, vectors, strict=True)), lambda run: mean_measures(score_run(run, qrels))[HEADLINE]
+    )
+    if as_json:
+        rows = [{**asdict(one), "settings": one.settings.model_dump()} for one in advice.measured]
+        print_json({"exact_ndcg": advice.exact_ndcg, "recommended": advice.recommended, "candidates": rows})
+    else:
+        print_advice(advice)
 
 
 @app.command()

@@ -35,16 +35,6 @@ def circumstances(
     )
 
 
-def judged(workspace: Workspace, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """The queries of a split, text by id, and the grades of their passages."""
-    frame = workspace.tables.read("splits").read().to_pandas()
-    rows = frame[frame["split"] == split].sort_values(["query_id", "passage_id"])
-    qrels: dict[str, dict[str, int]] = {}
-    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
-        qrels.setdefault(str(query_id), {})[str(passage_id)] = int(grade)
-    return dict(zip(rows["query_id"], rows["query"], strict=True)), qrels
-
-
 def with_negatives(workspace: Workspace, qrels: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """The judgments with grade 0 for what was judged not relevant: no gain, but known."""
     negatives = workspace.tables.read("judged_negatives").read(["query_id", "passage_id"])
@@ -78,7 +68,7 @@ def _gates(work: Work, searchers: Mapping[str, Searcher]) -> tuple[Gate, ...]:
 
 def _validation(work: Work, variant: str, searchers: Mapping[str, Searcher]) -> Comparison | None:
     """The headline's comparison on the validation queries; None where there are none."""
-    queries, qrels = judged(work.workspace, "validation")
+    queries, qrels = work.workspace.judged("validation")
     if not queries:
         return None
     compared = {name: searchers[name] for name in ("tuned", "base")}

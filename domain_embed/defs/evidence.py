@@ -12,7 +12,7 @@ import dagster as dg
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
-from domain_embed.defs.circumstances import circumstances, judged, training_record, with_negatives
+from domain_embed.defs.circumstances import circumstances, training_record, with_negatives
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.model import mean_ndcg
 from domain_embed.defs.plots import intervals_markdown
@@ -49,7 +49,7 @@ def eval_report(work: Work) -> Produced:
     workspace, settings = work.workspace, work.settings.evaluation
     reranker = workspace.teacher()
     searchers = _searchers(work, reranker)
-    queries, positives = judged(workspace, "test")
+    queries, positives = workspace.judged("test")
     qrels = with_negatives(workspace, positives)
     runs = run_systems(searchers, queries, every_variant(rerank=reranker is not None))
     subject = _subject(work, searchers)
@@ -119,7 +119,7 @@ def _searchers(work: Work, reranker: Reranker | None) -> dict[str, Searcher]:
         current = build_collection(
             workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
             workspace.vector_cache(encoder.fingerprint), info.model_settings,
-            work.settings.chunking.model_dump(mode="json"),
+            work.settings.chunking.model_dump(mode="json"), work.settings.index,
         )  # fmt: skip
         found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval, reranker)
     return found
@@ -132,7 +132,7 @@ def _tuned_searcher(
     splits = workspace.tables.read("splits").version
     known = workspace.tuned_weight(collection)
     if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
-        queries, qrels = judged(workspace, "validation")
+        queries, qrels = workspace.judged("validation")
         weight = tune_searcher(workspace.searcher(collection, retrieval), queries, lambda run: mean_ndcg(run, qrels))
         workspace.save_tuned_weight(collection, weight, splits)
     return workspace.searcher(collection, retrieval, reranker)

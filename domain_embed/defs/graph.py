@@ -10,7 +10,8 @@ RECIPES = (
     AssetRecipe(data.documents, ("corpus_files",), "data", TABLE, sections=("corpus",)),
     AssetRecipe(data.passages, ("documents",), "data", TABLE, sections=("chunking", "model")),
     AssetRecipe(
-        model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse"), revision=2
+        model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse", "index"),
+        revision=2,
     ),
     AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",)),
     AssetRecipe(
@@ -38,7 +39,7 @@ RECIPES = (
         sections=("model", "training"), revision=2, deps_if={"reranker": model.learns_from_reranker},
     ),
     AssetRecipe(
-        model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse",), revision=2
+        model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2
     ),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection", "reranker"), "evidence",

@@ -145,6 +145,7 @@ def _build(work: Work, model: str, alias: str) -> Produced:
         work.workspace.vector_cache(encoder.fingerprint),
         work.settings.model.model_dump(mode="json"),
         work.settings.chunking.model_dump(mode="json"),
+        work.settings.index,
     )
     work.workspace.vector_store.set_alias(alias, report.info.name)
     return Produced(

@@ -20,11 +20,12 @@ from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import COLLECTION_SCHEMA, CollectionInfo, Point, embedded_text
 from domain_embed.encoding.bm25 import Bm25Weights
 from domain_embed.indexing.identity import canary_vectors
-from domain_embed.settings import SparseSettings
+from domain_embed.settings import IndexSettings, SparseSettings
 
 Batch = TypeVar("Batch")
 Made = TypeVar("Made")
 
+DEFAULT_INDEX = IndexSettings()
 BATCH_PASSAGES = 1024
 """Embedded, cached and written together: what an interrupted build loses at most."""
 
@@ -38,9 +39,12 @@ class BuildReport:
     reused: int
 
 
-def collection_name(fingerprint: str, passages_version: str, sparse: SparseSettings) -> str:
+def collection_name(
+    fingerprint: str, passages_version: str, sparse: SparseSettings, index: IndexSettings = DEFAULT_INDEX
+) -> str:
     """The name says what is in it: equal inputs, equal name."""
-    content = hashlib.sha256(f"{passages_version} {sparse.version()} {COLLECTION_SCHEMA}".encode()).hexdigest()
+    parts = f"{passages_version} {sparse.version()} {index.version()} {COLLECTION_SCHEMA}"
+    content = hashlib.sha256(parts.encode()).hexdigest()
     return f"{fingerprint[:12]}-{content[:12]}"
 
 
@@ -53,6 +57,7 @@ def build_collection(
     cache: VectorCache,
     model_settings: Mapping[str, Any] | None = None,
     chunking: Mapping[str, Any] | None = None,
+    index: IndexSettings = DEFAULT_INDEX,
 ) -> BuildReport:
     """Makes sure that the collection of this model and these passages exists, complete.
 
@@ -68,8 +73,9 @@ def build_collection(
         cache: Vectors of this encoder's model by content hash.
         model_settings: What else a searcher needs to load the same encoder.
         chunking: How the passages were cut.
+        index: How vectors are kept and found.
     """
-    name = collection_name(encoder.fingerprint, passages.version, sparse)
+    name = collection_name(encoder.fingerprint, passages.version, sparse, index)
     existing = _complete(store, name)
     if existing is not None:
         return BuildReport(existing, embedded=0, reused=existing.count)
@@ -87,6 +93,7 @@ def build_collection(
         model_settings=model_settings or {},
         chunking=chunking or {},
         canaries=canary_vectors(encoder),
+        index=index.model_dump(mode="json"),
         schema_version=COLLECTION_SCHEMA,
     )
     embedded = 0

@@ -39,7 +39,13 @@ from domain_embed.settings.objectives import (
 )
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
-from domain_embed.settings.serving import AccessSettings, RetentionSettings, RetrievalSettings, SparseSettings
+from domain_embed.settings.serving import (
+    AccessSettings,
+    IndexSettings,
+    RetentionSettings,
+    RetrievalSettings,
+    SparseSettings,
+)
 from domain_embed.settings.sources import (
     AnnotationsSource,
     AnswersSource,
@@ -74,6 +80,7 @@ __all__ = [
     "EvaluationSettings",
     "ForgettingSettings",
     "FullTuning",
+    "IndexSettings",
     "JudgmentSettings",
     "JudgmentSource",
     "LoraTuning",

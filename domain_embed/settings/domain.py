@@ -17,7 +17,13 @@ from domain_embed.settings.judgments import (
 from domain_embed.settings.model import MiningSettings, ModelSettings, RerankerSettings, TrainingSettings
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
 from domain_embed.settings.section import Section
-from domain_embed.settings.serving import AccessSettings, RetentionSettings, RetrievalSettings, SparseSettings
+from domain_embed.settings.serving import (
+    AccessSettings,
+    IndexSettings,
+    RetentionSettings,
+    RetrievalSettings,
+    SparseSettings,
+)
 
 
 class DomainSettings(Section):
@@ -37,6 +43,7 @@ class DomainSettings(Section):
     splits: SplitSettings = SplitSettings()
     model: ModelSettings = ModelSettings()
     sparse: SparseSettings = SparseSettings()
+    index: IndexSettings = IndexSettings()
     mining: MiningSettings = MiningSettings()
     reranker: RerankerSettings = RerankerSettings()
     training: TrainingSettings = TrainingSettings()

@@ -19,6 +19,25 @@ class SparseSettings(Section):
     """How much long passages are discounted."""
 
 
+class IndexSettings(Section):
+    """How vectors are kept and found. An edit builds the collections again, and embeds nothing again.
+
+    `domain-embed advise` measures the choices on your passages and recommends one.
+    """
+
+    quantization: Literal["none", "int8", "binary"] = "none"
+    """Keep a smaller copy of the vectors to search in, a quarter (int8) or a 32nd (binary) of their size; the best
+    candidates are then scored by the vectors themselves. binary suits models of many dimensions."""
+    oversampling: float = Field(2.0, ge=1, le=20)
+    """Of the smaller copy: how many times as many candidates are scored again."""
+    on_disk: bool = False
+    """Read the vectors themselves from disk when they are needed, rather than from memory."""
+    hnsw_m: int = Field(16, ge=4, le=128)
+    """Neighbours of each vector in the graph: more find more, and take more memory."""
+    hnsw_ef_construct: int = Field(100, ge=16, le=2000)
+    """Candidates looked at for each of them while building: more take longer, and find more afterwards."""
+
+
 class RetrievalSettings(Section):
     """The query path that serves, and that is evaluated."""
 

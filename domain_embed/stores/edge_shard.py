@@ -13,6 +13,7 @@ import qdrant_edge as qe
 from domain_embed.contracts.errors import DomainEmbedError, StoreError
 from domain_embed.contracts.filters import Scalar
 from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector
+from domain_embed.settings import IndexSettings
 from domain_embed.stores import points as pt
 from domain_embed.stores.collection import POINTS_PER_PAGE, Page, QdrantCollection, Query, ef_for
 
@@ -20,6 +21,12 @@ from domain_embed.stores.collection import POINTS_PER_PAGE, Page, QdrantCollecti
 FLUSH_POINTS = 20_000
 # Edge writes through sparse memory maps: on a full disk it does not fail, the process dies of SIGBUS.
 SPARE_BYTES = 64 * 2**20
+FULL_SCAN_KB = 10_000  # Qdrant's default: fewer vectors are scanned
+_QUANTIZATIONS = {
+    "none": None,
+    "int8": qe.ScalarQuantizationConfig(qe.ScalarType.Int8, quantile=0.99, memory=qe.Memory.Pinned),
+    "binary": qe.BinaryQuantizationConfig(memory=qe.Memory.Pinned),
+}
 _INDEXES = {
     "str": qe.PayloadSchemaType.Keyword,
     "int": qe.PayloadSchemaType.Integer,
@@ -85,13 +92,20 @@ class EdgeCollection(QdrantCollection):
         shared: dict[str, Any] = {
             "limit": limit,
             "with_payload": pt.HIT_FIELDS if payload else pt.HIT_FIELDS[:1],
-            "params": qe.SearchParams(exact=exact, hnsw_ef=ef_for(limit)),
+            "params": qe.SearchParams(exact=exact, hnsw_ef=ef_for(limit), quantization=self._quantized(exact)),
             "filter": where,
         }
         with store_errors(self._folder):
             requests = [qe.QueryRequest(query=_nearest(query), **shared) for query in queries]
             found = self._shard.query_batch(qe.QueryBatchRequest(requests))
         return [[pt.hit_from(hit.payload, hit.score) for hit in hits] for hits in found]
+
+    def _quantized(self, exact: bool) -> qe.QuantizationSearchParams | None:
+        """An exact search looks at the vectors themselves."""
+        index = IndexSettings(**self.info.index)
+        if index.quantization == "none":
+            return None
+        return qe.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=index.oversampling)
 
     def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:
         ids: list[Any] = [pt.point_id(passage_id) for passage_id in passage_ids]
@@ -114,7 +128,7 @@ def write_shard(folder: Path, info: CollectionInfo, batches: Iterable[Sequence[P
     with store_errors(folder):
         folder.mkdir()
         _require_space(folder, 0)
-        shard = qe.EdgeShard.create(str(folder), _config(info.dimensions))
+        shard = qe.EdgeShard.create(str(folder), _config(info))
     try:
         with store_errors(folder):
             # Before optimize, which then links the graph also within each value of an indexed key.
@@ -158,9 +172,17 @@ def _verify(folder: Path, info: CollectionInfo) -> None:
         reader.close()
 
 
-def _config(dimensions: int) -> qe.EdgeConfig:
+def _config(info: CollectionInfo) -> qe.EdgeConfig:
+    index = IndexSettings(**info.index)
+    dense = qe.EdgeVectorParams(
+        info.dimensions,
+        qe.Distance.Cosine,
+        memory=qe.Memory.Cold if index.on_disk else None,
+        quantization_config=_QUANTIZATIONS[index.quantization],
+        hnsw_config=qe.HnswIndexConfig(index.hnsw_m, index.hnsw_ef_construct, FULL_SCAN_KB),
+    )
     return qe.EdgeConfig(
-        vectors={pt.DENSE: qe.EdgeVectorParams(dimensions, qe.Distance.Cosine)},
+        vectors={pt.DENSE: dense},
         sparse_vectors={pt.SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)},
         # One segment is one graph to search; more of them pay only where points keep coming.
         optimizers=qe.EdgeOptimizersConfig(default_segment_number=1),

@@ -12,6 +12,7 @@ from qdrant_client.http.exceptions import ApiException
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Collection
 from domain_embed.contracts.records import CollectionInfo, Point
+from domain_embed.settings import IndexSettings
 from domain_embed.stores import points as pt
 from domain_embed.stores.collection import POINTS_PER_REQUEST
 from domain_embed.stores.qdrant_collection import ServedCollection, store_errors, to_struct
@@ -24,6 +25,15 @@ _INDEXES = {
     "float": models.PayloadSchemaType.FLOAT,
     "bool": models.PayloadSchemaType.BOOL,
     "date": models.PayloadSchemaType.DATETIME,
+}
+
+
+_QUANTIZATIONS: dict[str, models.QuantizationConfig | None] = {
+    "none": None,
+    "int8": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    ),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
 
 
@@ -148,7 +158,7 @@ class QdrantStore:
         full = self._prefix + info.name
         self._client.create_collection(
             full,
-            vectors_config={pt.DENSE: models.VectorParams(size=info.dimensions, distance=models.Distance.COSINE)},
+            vectors_config={pt.DENSE: _vector_params(info)},
             sparse_vectors_config={pt.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             metadata=state,
         )
@@ -185,3 +195,14 @@ class QdrantStore:
         with suppress(ApiException):
             if self._state(name).get("build") == state["build"]:
                 self._client.delete_collection(self._prefix + name)
+
+
+def _vector_params(info: CollectionInfo) -> models.VectorParams:
+    index = IndexSettings(**info.index)
+    return models.VectorParams(
+        size=info.dimensions,
+        distance=models.Distance.COSINE,
+        on_disk=index.on_disk,
+        quantization_config=_QUANTIZATIONS[index.quantization],
+        hnsw_config=models.HnswConfigDiff(m=index.hnsw_m, ef_construct=index.hnsw_ef_construct),
+    )

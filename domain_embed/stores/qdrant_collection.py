@@ -11,6 +11,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from domain_embed.contracts.errors import StoreError, StoreUnavailableError
 from domain_embed.contracts.filters import Scalar
 from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector
+from domain_embed.settings import IndexSettings
 from domain_embed.stores import points as pt
 from domain_embed.stores.collection import POINTS_PER_PAGE, Page, QdrantCollection, Query, ef_for
 
@@ -69,11 +70,20 @@ class ServedCollection(QdrantCollection):
             "filter": where,
         }
         if self._address:  # the in-process client always scans, and warns about parameters
-            shared["params"] = models.SearchParams(exact=exact, hnsw_ef=ef_for(limit))
+            shared["params"] = models.SearchParams(
+                exact=exact, hnsw_ef=ef_for(limit), quantization=self._quantized(exact)
+            )
         requests = [models.QueryRequest(**_nearest(query), **shared) for query in queries]
         with store_errors(self._address):
             responses = self._client.query_batch_points(self._name, requests)
         return [[pt.hit_from(hit.payload, hit.score) for hit in response.points] for response in responses]
+
+    def _quantized(self, exact: bool) -> models.QuantizationSearchParams | None:
+        """An exact search looks at the vectors themselves."""
+        index = IndexSettings(**self.info.index)
+        if index.quantization == "none":
+            return None
+        return models.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=index.oversampling)
 
     def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:
         ids = [pt.point_id(passage_id) for passage_id in passage_ids]

@@ -1,7 +1,9 @@
 """The vector cache: every text is embedded once per model, and a crash loses at most one chunk."""
 
+import os
+import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +26,8 @@ class FileVectorCache:
         self._chunks: list[NDArray[np.float32]] = []
         for path in sorted(folder.glob("*.arrow")):
             self._load(path)
+        if folder.is_dir():
+            os.utime(folder)  # when it was used last, for `evict`
 
     def get(self, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The known ones among `hashes`, each (dim,) float32."""
@@ -60,3 +64,24 @@ class FileVectorCache:
         self._chunks.append(column.values.to_numpy().reshape(len(table), -1))
         chunk = len(self._chunks) - 1
         self._place.update({key: (chunk, row) for row, key in enumerate(table["content_hash"].to_pylist())})
+
+
+def evict(root: Path, in_use: Collection[str], max_bytes: float) -> list[str]:
+    """Removes models' vectors, those used least recently first, until all together take at most `max_bytes`.
+
+    Those `in_use` are never removed, whatever they take. A process that has them open keeps what it has read.
+
+    Returns:
+        The fingerprints whose vectors are gone.
+    """
+    folders = sorted((path for path in root.glob("*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
+    total, gone = sum(sizes.values()), []
+    for path in folders:
+        if total <= max_bytes:
+            break
+        if path.name not in in_use:
+            shutil.rmtree(path, ignore_errors=True)
+            total -= sizes[path]
+            gone.append(path.name)
+    return gone

@@ -42,6 +42,7 @@ class Workspace:
         self.checkpoints = self.root / "checkpoints"
         self.rerankers = self.root / "rerankers"
         self.reports = self.root / "reports"
+        self.vectors = self.root / "vectors"
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
         self._weights = self.root / "weights"
@@ -66,7 +67,7 @@ class Workspace:
 
     def vector_cache(self, fingerprint: str) -> FileVectorCache:
         """The vectors one model has made so far."""
-        return FileVectorCache(self.root / "vectors" / fingerprint)
+        return FileVectorCache(self.vectors / fingerprint)
 
     def model_location(self, model: str) -> str:
         """The folder or hub id behind `model.base`, or behind `checkpoint:FINGERPRINT`."""
@@ -153,6 +154,19 @@ class Workspace:
         self._weights.mkdir(parents=True, exist_ok=True)
         tuned = {"dense_weight": dense_weight, "splits": splits}
         write_atomically(self._weights / f"{collection}.json", json.dumps(tuned))
+
+    def judged(self, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+        """The queries of a split, text by id, and the grades of their passages. Raises NotReadyError without splits."""
+        rows = (
+            self.tables.read("splits").read(columns=["query_id", "query", "passage_id", "grade", "split"]).to_pylist()
+        )
+        own = sorted(
+            (row for row in rows if row["split"] == split), key=lambda row: (row["query_id"], row["passage_id"])
+        )
+        qrels: dict[str, dict[str, int]] = {}
+        for row in own:
+            qrels.setdefault(row["query_id"], {})[row["passage_id"]] = row["grade"]
+        return {row["query_id"]: row["query"] for row in own}, qrels
 
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""

@@ -11,6 +11,7 @@ import pytest
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Collection, VectorStore
 from domain_embed.contracts.records import Hit, Point, Where
+from domain_embed.settings import IndexSettings
 from domain_embed_tests.stores.backends import BACKENDS, a_store
 from domain_embed_tests.stores.samples import (
     ALL_IDS,
@@ -118,6 +119,27 @@ def test_approximate_search_finds_what_exact_search_finds(store: VectorStore) ->
     approximate = [ids(hits) for hits in collection.search_dense(queries, 10)]
     assert exact == true
     assert sum(len(set(a) & set(b)) for a, b in zip(approximate, true, strict=True)) >= 190
+
+
+@pytest.mark.parametrize("quantization", ["int8", "binary"])
+def test_quantized_vectors_are_found_and_scored_by_the_vectors_themselves(
+    store: VectorStore, quantization: str
+) -> None:
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(300, 64)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    kept = IndexSettings(quantization=quantization, oversampling=8, on_disk=True, hnsw_m=32).model_dump()  # type: ignore[arg-type]
+    told = replace(info(count=300), dimensions=64, index=kept)
+    store.build(told, [[point(f"p{n:03}", row) for n, row in enumerate(rows)]])
+    collection = store.open("aws-1")
+    assert collection.info.index == kept
+    for exact in (True, False):
+        found = collection.search_dense(rows[:20], 5, exact=exact)
+        assert [hits[0].passage_id for hits in found] == [f"p{n:03}" for n in range(20)]
+        cosines = {f"p{n:03}": cosine for n, cosine in enumerate(rows @ rows[0])}
+        assert scores(found[0]) == pytest.approx([cosines[one] for one in ids(found[0])], abs=1e-5)
+        if exact:
+            assert scores(found[0]) == pytest.approx(sorted(cosines.values(), reverse=True)[:5], abs=1e-5)
 
 
 # --- sparse search --------------------------------------------------------------------------------------

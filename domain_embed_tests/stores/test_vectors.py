@@ -1,6 +1,7 @@
 """The vector cache: what was put is there for good, what was half written never was."""
 
 import multiprocessing as mp
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
-from domain_embed.stores.vectors import FileVectorCache
+from domain_embed.stores.vectors import FileVectorCache, evict
 
 SPAWN = mp.get_context("spawn")
 
@@ -102,3 +103,17 @@ def test_a_damaged_chunk_is_named(folder: Path) -> None:
     chunk.write_bytes(chunk.read_bytes()[:40])
     with pytest.raises(StoreError, match=f"{chunk} is damaged"):
         FileVectorCache(folder)
+
+
+def test_vectors_used_least_recently_go_first_and_those_in_use_never(tmp_path: Path) -> None:
+    for age, model in enumerate(("oldest", "served", "older", "newest")):
+        FileVectorCache(tmp_path / model).put(["h"], np.ones((1, 100), np.float32))
+        os.utime(tmp_path / model, (1e9 + age, 1e9 + age))
+    FileVectorCache(tmp_path / "oldest")  # used again
+    one = sum(file.stat().st_size for file in (tmp_path / "served").iterdir())
+    assert evict(tmp_path, {"served"}, 4 * one) == []
+    assert evict(tmp_path, {"served"}, 3.5 * one) == ["older"]
+    assert evict(tmp_path, {"served"}, one) == ["newest", "oldest"]
+    assert evict(tmp_path, {"served"}, 0) == []
+    assert list(FileVectorCache(tmp_path / "served").get(["h"])) == ["h"]
+    assert evict(tmp_path / "missing", set(), 0) == []

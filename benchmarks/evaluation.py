@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +56,8 @@ class MadeUpEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, 384) float32 of unit length."""
-        means = np.stack([self._words[[int(word[1:]) for word in text.split()]].mean(axis=0) for text in texts])
+        places = [[zlib.crc32(word.encode()) % WORDS for word in text.split()] for text in texts]
+        means = np.stack([self._words[words].mean(axis=0) for words in places])
         return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), dtype=np.float32)
 
     encode_documents = encode_queries

@@ -208,6 +208,16 @@ def print_report(stored: dict[str, Any]) -> None:
             f"[{low:+.3f}, {high:+.3f}], p = {found['p']:.4f}; {found['wins']} better, {found['losses']} worse",
             markup=False, highlight=False,
         )  # fmt: skip
+    if evidence.get("detectable") is not None:
+        console.print(
+            f"{evidence['test_queries']:,} queries show a true difference of {evidence['detectable']:.3f} nDCG@10 four "
+            "times out of five", markup=False, highlight=False,
+        )  # fmt: skip
+    for worst in [one for one in evidence.get("slices", []) if one["delta"] < 0][:3]:
+        console.print(
+            f"{worst['dimension']} {worst['value']}: {worst['delta']:+.3f} on {worst['queries']:,} queries, corrected "
+            f"p = {worst['p_adjusted']:.4f}", markup=False, highlight=False,
+        )  # fmt: skip
     console.print(
         "[bold green]promote[/bold green]" if verdict["promote"] else "[bold yellow]do not promote[/bold yellow]"
     )

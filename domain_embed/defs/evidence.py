@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
@@ -47,7 +48,7 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 def eval_report(work: Work) -> Produced:
     """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
     workspace, settings = work.workspace, work.settings.evaluation
-    reranker = workspace.teacher()
+    reranker = _reranker(work)
     searchers = _searchers(work, reranker)
     queries, positives = workspace.judged("test")
     qrels = with_negatives(workspace, positives)
@@ -154,6 +155,14 @@ def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
         created_at=datetime.now(UTC),
         dense_weights={name: _dense_weight(work, info.name) for name, info in infos.items()},
     )
+
+
+def _reranker(work: Work) -> Reranker | None:
+    """The domain's reranker, which reads no pair twice. Raises NotReadyError where one should serve and none is."""
+    reranker = work.workspace.teacher()
+    if reranker is None and work.settings.retrieval.rerank:
+        raise NotReadyError("there is no reranker", "set reranker.source, or retrieval.rerank: false")
+    return reranker
 
 
 def _dense_weight(work: Work, collection: str) -> float:

@@ -22,7 +22,7 @@ MOST_SLICES_DRAWN = 24
 """More of them are in the table only."""
 STORIES_OPEN = 8
 """More of them are folded away."""
-MOST_QUESTIONS = 30
+MOST_QUESTIONS = 15
 """More of them are in the review sheet only."""
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -217,5 +218,5 @@ def registered_name(domain: str) -> str:
 
 
 def _metric_name(name: str) -> str:
-    """MLflow allows no @ in a metric's name."""
-    return name.replace("@", "_at_")
+    """MLflow allows few signs in a metric's name, not @ and not +."""
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from domain_embed.cli import app
+from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.tables import UNDECIDED
 from domain_embed.evaluation.evidence import Evidence
 from domain_embed.evaluation.measures import MEASURES
@@ -123,6 +124,25 @@ def test_unjudged_passages_go_to_review_and_a_decision_comes_back(whole: Whole) 
     (row,) = [one for one in judgments if (one["query_id"], one["passage_id"]) == (
         first["query_id"], first["passage_id"])]  # fmt: skip
     assert (row["grade"], row["source"]) == (1, "review")
+
+
+def test_a_reranker_doubles_the_systems_and_what_serves_is_judged(whole: Whole) -> None:
+    whole.edit("reranker", source="train", max_steps=1, max_tokens=32)
+    whole.edit("retrieval", rerank=True, rerank_depth=3)
+    whole.run(("reranker", "eval_report"))
+    evidence = Evidence.from_json(whole.workspace.latest_report()["evidence"])
+    assert len(evidence.systems) == 14
+    assert evidence.served == "dense+rerank"
+    assert evidence.gain.challenger == "tuned/dense+rerank"
+    assert [timed.system for timed in evidence.serving] == ["base/dense+rerank", "tuned/dense+rerank"]
+    assert evidence.validation is not None
+    assert evidence.validation.challenger == "tuned/dense+rerank"
+
+
+def test_serving_by_a_reranker_that_is_not_there_is_an_error(whole: Whole) -> None:
+    whole.edit("retrieval", rerank=True)
+    with pytest.raises(NotReadyError, match=r"there is no reranker\n.*set reranker\.source"):
+        whole.run(("eval_report",))
 
 
 def test_measured_times_make_nothing_stale(whole: Whole) -> None:

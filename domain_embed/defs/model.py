@@ -13,9 +13,10 @@ from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
-from domain_embed.settings import TrainingSettings
+from domain_embed.settings import BothAdapter, QueryAdapter, TrainingSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
+from domain_embed.training.adapting import AdapterTrainer
 from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.interpolation import Sweep
 from domain_embed.training.pairs import training_pairs
@@ -41,15 +42,16 @@ def checkpoint(work: Work) -> Produced:
     splits, negatives = tables.read("splits"), tables.read("hard_negatives")
     validation = validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg)
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
-    trainer = Trainer(
-        work.workspace.model_location(collection.info.model),
-        settings.model,
-        settings.training,
-        training_pairs(splits.read(), negatives.read(), tables.read("passages")),
-        validation,
-        mean_ndcg,
-        probes,
-    )
+    base = work.workspace.model_location(collection.info.model)
+    trainer: Trainer | AdapterTrainer
+    if isinstance(settings.training.method, QueryAdapter | BothAdapter):
+        trainer = AdapterTrainer(
+            base, settings.model, settings.training.method, splits.read(), negatives.read(), collection, encoder,
+            validation, mean_ndcg, work.workspace.vector_cache,
+        )  # fmt: skip
+    else:
+        pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
+        trainer = Trainer(base, settings.model, settings.training, pairs, validation, mean_ndcg, probes)
     record = {
         "domain": work.workspace.domain,
         "base": collection.info.fingerprint,
@@ -112,7 +114,7 @@ def _build(work: Work, model: str, alias: str) -> Produced:
         model,
         work.workspace.tables.read("passages"),
         work.settings.sparse,
-        work.workspace.vector_cache(encoder.fingerprint),
+        work.workspace.vector_cache(encoder.document_fingerprint),
         work.settings.model.model_dump(mode="json"),
         work.settings.chunking.model_dump(mode="json"),
     )

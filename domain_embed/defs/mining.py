@@ -66,7 +66,7 @@ def _second_round(work: Work) -> SecondRound | None:
     encoder = workspace.encoder(model, ModelSettings(**made_with))
     built = build_collection(
         workspace.vector_store, encoder, model, workspace.tables.read("passages"), work.settings.sparse,
-        workspace.vector_cache(encoder.fingerprint), made_with, work.settings.chunking.model_dump(mode="json"),
+        workspace.vector_cache(encoder.document_fingerprint), made_with, work.settings.chunking.model_dump(mode="json"),
         work.settings.index,
     )  # fmt: skip
     return SecondRound(fingerprint, workspace.vector_store.open(built.info.name), encoder)

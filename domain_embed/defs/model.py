@@ -16,9 +16,10 @@ from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
-from domain_embed.settings import DISTILLING, DomainSettings
+from domain_embed.settings import DISTILLING, BothAdapter, DomainSettings, QueryAdapter
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
+from domain_embed.training.adapting import AdapterTrainer
 from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.interpolation import Sweep
 from domain_embed.training.pairs import training_pairs
@@ -47,15 +48,16 @@ def checkpoint(work: Work) -> Produced:
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
     pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
     teacher = _teacher(work) if learns_from_reranker(settings) else None
-    trainer = Trainer(
-        work.workspace.model_location(collection.info.model),
-        settings.model,
-        settings.training,
-        taught_pairs(pairs, teacher) if teacher else pairs,
-        validation,
-        mean_ndcg,
-        probes,
-    )
+    base = work.workspace.model_location(collection.info.model)
+    trainer: Trainer | AdapterTrainer
+    if isinstance(settings.training.method, QueryAdapter | BothAdapter):
+        trainer = AdapterTrainer(
+            base, settings.model, settings.training.method, splits.read(), negatives.read(), collection, encoder,
+            validation, mean_ndcg, work.workspace.vector_cache,
+        )  # fmt: skip
+    else:
+        taught = taught_pairs(pairs, teacher) if teacher else pairs
+        trainer = Trainer(base, settings.model, settings.training, taught, validation, mean_ndcg, probes)
     record = _record(work, collection.info, probes, teacher)
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
@@ -142,7 +144,7 @@ def _build(work: Work, model: str, alias: str) -> Produced:
         model,
         work.workspace.tables.read("passages"),
         work.settings.sparse,
-        work.workspace.vector_cache(encoder.fingerprint),
+        work.workspace.vector_cache(encoder.document_fingerprint),
         work.settings.model.model_dump(mode="json"),
         work.settings.chunking.model_dump(mode="json"),
         work.settings.index,

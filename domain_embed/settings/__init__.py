@@ -16,7 +16,6 @@ from domain_embed.settings.judgments import (
 )
 from domain_embed.settings.model import (
     PACKAGED_MINILM,
-    AdapterSettings,
     ForgettingSettings,
     MiningSettings,
     ModelSettings,
@@ -26,6 +25,8 @@ from domain_embed.settings.model import (
 )
 from domain_embed.settings.objectives import (
     DISTILLING,
+    AdapterSettings,
+    BothAdapter,
     CachedRankingObjective,
     DistillKlObjective,
     FullTuning,
@@ -34,6 +35,7 @@ from domain_embed.settings.objectives import (
     MarginObjective,
     Method,
     Objective,
+    QueryAdapter,
     RankingObjective,
     TripletObjective,
 )
@@ -70,6 +72,7 @@ __all__ = [
     "AutomationSettings",
     "Backend",
     "BeirSource",
+    "BothAdapter",
     "CachedRankingObjective",
     "ChunkingSettings",
     "ClicksSource",
@@ -96,6 +99,7 @@ __all__ = [
     "Precision",
     "PromotionSettings",
     "QualitySettings",
+    "QueryAdapter",
     "RankingObjective",
     "RerankerSettings",
     "RetentionSettings",

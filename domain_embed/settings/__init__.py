@@ -1,6 +1,7 @@
 """DomainSettings: what `domain.yaml` and the environment may say."""
 
 from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings, MetadataType
+from domain_embed.settings.diagnosis import DiagnosisSettings
 from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.environment import Backend, Environment, Precision, default_home
 from domain_embed.settings.evidence import EvaluationSettings, PromotionSettings
@@ -77,6 +78,7 @@ __all__ = [
     "ChunkingSettings",
     "ClicksSource",
     "CorpusSettings",
+    "DiagnosisSettings",
     "DistillKlObjective",
     "DomainSettings",
     "Environment",

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings
+from domain_embed.settings.diagnosis import DiagnosisSettings
 from domain_embed.settings.evidence import EvaluationSettings, PromotionSettings
 from domain_embed.settings.judgments import (
     AlignmentSettings,
@@ -44,6 +45,7 @@ class DomainSettings(Section):
     model: ModelSettings = ModelSettings()
     sparse: SparseSettings = SparseSettings()
     index: IndexSettings = IndexSettings()
+    diagnosis: DiagnosisSettings = DiagnosisSettings()
     mining: MiningSettings = MiningSettings()
     reranker: RerankerSettings = RerankerSettings()
     training: TrainingSettings = TrainingSettings()

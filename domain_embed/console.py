@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from domain_embed.contracts.records import Hit
+from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.judgments.quality.checks import CHECKS
 from domain_embed.settings import DomainSettings
 
@@ -177,7 +178,8 @@ def print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *
     if as_json:
         worked, reused = (outcome.worked, outcome.reused) if outcome else ({}, ())
         run_id = outcome.run_id if outcome else None
-        print_json({"domain": name, "worked_s": worked, "reused": list(reused), "dagster_run": run_id})
+        stopped = {"stopped": _stopped(workspace)} if outcome and "checkpoint" in outcome.not_made else {}
+        print_json({"domain": name, "worked_s": worked, "reused": list(reused), "dagster_run": run_id, **stopped})
         return
     if outcome is None:
         console.print(f"[bold]{name}[/bold] is up to date: nothing to run")
@@ -190,6 +192,70 @@ def print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *
     console.print(table)
     if "eval_report" in outcome.worked or "champion" in outcome.worked:
         print_report(workspace.latest_report())
+    if "checkpoint" in outcome.not_made:
+        print_stopped(name, workspace)
+
+
+def print_stopped(name: str, workspace: "Workspace") -> None:
+    """Why nothing was trained, what is live instead, and how to train all the same: a result, not a failure."""
+    stopped = _stopped(workspace)
+    console.print(
+        f"\n[bold yellow]stopped before training[/bold yellow]: {escape(stopped['headline'])}", highlight=False
+    )
+    for reason in stopped["reasons"][:3]:
+        console.print(f"  • {reason}", markup=False, highlight=False)
+    lines = [f"live: {stopped['live']}", f"all of it: domain-embed diagnose {name}"]
+    if stopped["setting"]:
+        lines.append(
+            f"to pull the lever: {stopped['setting']} in domain.yaml, then run again; nothing is embedded again"
+        )
+    lines.append(
+        "to train all the same: `diagnosis.on_negative: continue` in domain.yaml, or once "
+        f"`domain-embed run {name} --select checkpoint,collection,eval_report,champion --force`"
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_diagnosis(stored: dict[str, Any]) -> None:
+    """The recommendation with its reasons, why queries fail, and what each lever would gain."""
+    advice = stored["recommendation"]
+    console.print(f"[bold]{escape(advice['headline'])}[/bold]", highlight=False)
+    for reason in advice["reasons"][:3]:
+        console.print(f"  • {reason}", markup=False, highlight=False)
+    failed = Table("why queries fail", "queries", "share", title=f"{stored['queries']:,} queries", title_justify="left")
+    for cause in stored["causes"]:
+        if cause["queries"]:
+            share = f"{100 * cause['queries'] / cause['of']:.1f} %"
+            failed.add_row(CAUSES[cause["cause"]].title, f"{cause['queries']:,}", share)
+    if failed.rows:
+        console.print(failed)
+    table = Table("lever", "nDCG@10", "95 % interval", "how it is known", title=f"over {stored['served']}, "
+                  f"at {_served_figure(stored):.3f}", title_justify="left")  # fmt: skip
+    for lever in stored["levers"]:
+        low, high = lever["ci95"]
+        known = {"bound": "at most", "estimated": "estimated", "measured": "measured"}[lever["kind"]]
+        table.add_row(lever["title"], f"{lever['gain']:+.3f}", f"{low:+.3f} to {high:+.3f}", known)
+    console.print(table)
+    console.print(f"examples and all figures: {stored['html']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _served_figure(stored: dict[str, Any]) -> float:
+    return float(stored["systems"].get(stored["served"], stored["systems"]["bm25"]))
+
+
+def _stopped(workspace: "Workspace") -> dict[str, Any]:
+    """What a script and a person get of a stop."""
+    stored = workspace.diagnosis()
+    advice = stored["recommendation"]
+    lever = next((one for one in stored["levers"] if one["name"] == advice["lever"]), None)
+    return {
+        "headline": advice["headline"],
+        "reasons": advice["reasons"],
+        "setting": lever["how"].replace("`", "") if lever and lever["how"].startswith("`retrieval.") else None,
+        "live": workspace.vector_store.alias("live"),
+        "html": stored["html"],
+    }
 
 
 def print_report(stored: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ from domain_embed.defs.staleness import (
     last_materialization,
     observe,
 )
-from domain_embed.defs.work import AssetRecipe, Produced, Work
+from domain_embed.defs.work import AssetRecipe, Produced, Stopped, Work
 from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.tracking import Tracking
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
@@ -82,7 +82,7 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
         name=domain_group(domain, recipe.name), specs=[asset_spec(domain, settings, recipe)],
         pool=pool_of(recipe.name), config_schema=launch_schema(recipe.name, settings),
     )  # fmt: skip
-    def materialize(context: dg.AssetExecutionContext, stores: Stores) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def materialize(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         mark_run(context.instance, context.run, domain)
         workspace = stores.workspace(domain)
         forced = context.run.tags.get(FORCE_TAG) == "1" or bool(recipe.name == "champion" and _override(context.run))
@@ -94,13 +94,19 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
             status = asset_status(spec, latest, inputs)
             if latest is not None and status.state == "fresh" and not forced:
                 logger.info("%s: reused, nothing it reads has changed", recipe.name)
-                return _again(latest)
+                yield _again(latest)
+                return
             why = "; ".join(status.causes) or "forced"
             logger.info("%s: made now (%s)", recipe.name, why)
             try:
-                return _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
+                made = _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
             except StoreUnavailableError as error:
                 raise _try_again(error, context.retry_number) from error
+            if isinstance(made, Stopped):  # Dagster skips what lies downstream of an asset that was not made
+                logger.warning("%s: not made: %s", recipe.name, made.reason)
+                context.log.warning(made.reason)
+            else:
+                yield made
 
     return materialize
 
@@ -122,6 +128,7 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
         kinds=set(recipe.kinds),
         owners=[settings.owner] if settings.owner else [],
         code_version=recipe.code_version(settings),
+        skippable=recipe.may_stop,
         automation_condition=automation_condition(recipe.name, settings),
         freshness_policy=freshness_policy(recipe.name, settings),
     )
@@ -130,13 +137,15 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
 def _run(
     run: dg.DagsterRun, stores: Stores, workspace: Workspace, settings: DomainSettings, recipe: AssetRecipe,
     inputs: dict[dg.AssetKey, str | None], forced: bool, why: str,
-) -> dg.MaterializeResult:  # type: ignore[type-arg]  # fmt: skip
+) -> dg.MaterializeResult | Stopped:  # type: ignore[type-arg]  # fmt: skip
     """Does the work, with a nested MLflow run, and records the versions of what was read and of the settings used."""
     tracking, started = stores.tracking(), time.monotonic()
     reason = run.tags.get(REASON_TAG)
     try:
         with tracking.asset_run(workspace.domain, run.run_id, recipe.name, reason=reason) as tracker:
             produced = recipe.body(Work(workspace, settings, tracker, tracking, forced, _override(run)))
+            if isinstance(produced, Stopped):
+                return produced
             seconds = time.monotonic() - started
             tracker.log_metrics({**produced.metrics, SECONDS: seconds})
     except StoreUnavailableError:

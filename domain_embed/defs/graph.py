@@ -1,6 +1,6 @@
 """The asset graph of one domain, at one glance."""
 
-from domain_embed.defs import data, evidence, labels, mining, model, reranker, served
+from domain_embed.defs import data, diagnosis, evidence, labels, mining, model, reranker, served
 from domain_embed.defs.work import AssetRecipe
 
 TABLE = frozenset({"parquet"})
@@ -28,6 +28,10 @@ RECIPES = (
         frozenset({"html", "mlflow"}), sections=("quality", "splits"),
     ),
     AssetRecipe(
+        diagnosis.diagnosis, ("labels", "judgments", "splits", "passages", "base_collection"), "evidence",
+        frozenset({"html", "mlflow"}), sections=("diagnosis", "retrieval", "alignment"),
+    ),
+    AssetRecipe(
         mining.hard_negatives, ("splits", "judgments", "base_collection"), "training", TABLE, sections=("mining",)
     ),
     AssetRecipe(
@@ -36,7 +40,7 @@ RECIPES = (
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
-        sections=("model", "training"), revision=2, deps_if={"reranker": model.learns_from_reranker},
+        sections=("model", "training"), revision=2, may_stop=True, deps_if={"reranker": model.learns_from_reranker},
     ),
     AssetRecipe(
         model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2

@@ -11,9 +11,10 @@ import numpy as np
 from domain_embed.contracts.errors import SettingsError, TrainingError
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import CollectionInfo, Qrels, Run
+from domain_embed.defs.diagnosis import held_back
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
-from domain_embed.defs.work import Produced, Work, record_table
+from domain_embed.defs.work import Produced, Stopped, Work, record_table
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
 from domain_embed.settings import DISTILLING, BothAdapter, DomainSettings, QueryAdapter
@@ -36,10 +37,13 @@ def base_collection(work: Work) -> Produced:
     return _build(work, work.settings.model.base, BASE)
 
 
-def checkpoint(work: Work) -> Produced:
+def checkpoint(work: Work) -> Produced | Stopped:
     """The fine-tuned model, mixed with the base model as validation and forgetting advise, as a folder for
     sentence-transformers; the base model itself where tuning did not help."""
     _require_quality(work)
+    stopped = held_back(work)
+    if stopped is not None:
+        return stopped
     settings, tables = work.settings, work.workspace.tables
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)

@@ -61,12 +61,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What one run did: seconds and reasons of the assets that worked, and those whose last result was reused."""
+    """What one run did: seconds and reasons of the assets that worked, those whose last result was reused, and others.
+
+    An asset is not made, without a failure, when a body before it stopped: the diagnosis speaks against training.
+    """
 
     worked: Mapping[str, float]
     reused: tuple[str, ...]
     run_id: str
     reasons: Mapping[str, str]
+    not_made: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -113,6 +117,15 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     )
 
 
+def upstream(name: str) -> list[str]:
+    """An asset and everything it is made of, in graph order."""
+    wanted = {name}
+    for recipe in reversed(RECIPES):
+        if recipe.name in wanted:
+            wanted |= set(recipe.deps)
+    return [recipe.name for recipe in RECIPES if recipe.name in wanted]
+
+
 def run_assets(
     instance: dg.DagsterInstance, workspace: Workspace, definitions: dg.Definitions, names: Sequence[str], *,
     force: bool = False, reason: str = "asked for on the command line",
@@ -139,7 +152,7 @@ def run_assets(
         raise _user_error(error) from error
     except dg.Failure as failure:
         raise _user_error(failure) from failure
-    return _outcome(result)
+    return _outcome(result, names)
 
 
 def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
@@ -152,7 +165,7 @@ def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
     }
 
 
-def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
+def _outcome(result: dg.ExecuteInProcessResult, names: Sequence[str]) -> RunOutcome:
     worked, reused, reasons = {}, [], {}
     for event in result.get_asset_materialization_events():
         metadata = event.materialization.metadata
@@ -162,7 +175,8 @@ def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
         else:
             worked[name] = float(str(metadata[SECONDS].value))
             reasons[name] = str(metadata[WHY].value)
-    return RunOutcome(worked, tuple(reused), result.run_id, reasons)
+    not_made = tuple(name for name in names if name not in worked and name not in reused)
+    return RunOutcome(worked, tuple(reused), result.run_id, reasons, not_made)
 
 
 def _user_error(error: BaseException) -> BaseException:

@@ -45,18 +45,27 @@ class Produced:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A body decided not to make anything, and why; what lies downstream is not made either, and nothing has failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class AssetRecipe:
     """One asset of the graph: its body, what it reads, and which settings sections govern it.
 
-    Raise `revision` when the body's code changes what it makes from the same input.
+    Raise `revision` when the body's code changes what it makes from the same input. A body that `may_stop` may give
+    Stopped instead of something made.
     """
 
-    body: Callable[[Work], Produced]
+    body: Callable[[Work], Produced | Stopped]
     deps: tuple[str, ...]
     group: str
     kinds: frozenset[str]
     sections: tuple[str, ...] = ()
     revision: int = 1
+    may_stop: bool = False
     deps_if: Mapping[str, Callable[[DomainSettings], bool]] = field(default_factory=dict)
     """What it reads only where the settings ask for it: otherwise a change there would make it run for nothing."""
 

@@ -45,6 +45,7 @@ class Workspace:
         self.vectors = self.root / "vectors"
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
+        self._diagnosis = self.root / "diagnosis" / "diagnosis.json"
         self._weights = self.root / "weights"
         self._served = self.root / "served" / "served.json"
 
@@ -210,6 +211,23 @@ class Workspace:
     def has_quality(self) -> bool:
         """Whether there is a quality report."""
         return self._quality.exists()
+
+    def save_diagnosis(self, content: dict[str, Any], html: str) -> Path:
+        """Keeps the diagnosis in place of the last one; returns the HTML file."""
+        self._diagnosis.parent.mkdir(parents=True, exist_ok=True)
+        page = self._diagnosis.with_suffix(".html")
+        write_atomically(page, html)
+        write_atomically(self._diagnosis, json.dumps({**content, "html": str(page)}, indent=1))
+        return page
+
+    def diagnosis(self) -> dict[str, Any]:
+        """The last diagnosis. Raises NotReadyError when there is none."""
+        return self._read_json(self._diagnosis, "diagnosis")
+
+    @property
+    def has_diagnosis(self) -> bool:
+        """Whether there is a diagnosis."""
+        return self._diagnosis.exists()
 
     def save_report(self, name: str, content: dict[str, Any], html: str) -> Path:
         """Keeps a report under its name and as the latest one; returns the HTML file."""

@@ -49,6 +49,7 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "judgments": {"labels", "synthetic_queries", "review_decisions", "passages", "base_collection"},
         "splits": {"judgments"},
         "quality_report": {"passages", "labels", "judgments", "splits", "base_collection"},
+        "diagnosis": {"labels", "judgments", "splits", "passages", "base_collection"},
         "hard_negatives": {"splits", "judgments", "base_collection"},
         "reranker": {"splits", "hard_negatives"},
         "checkpoint": {"splits", "hard_negatives"},

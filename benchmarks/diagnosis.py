@@ -1,0 +1,100 @@
+"""Diagnosis: what it recommends per domain before training, and with `--train`, whether its estimate came true.
+
+The peer is the truth: the domain is trained to the end and judged on its test queries, and the realized gain of the
+tuned over the base model in the served mode must lie within the interval that the diagnosis gave before.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from benchmarks.domains import NAMES, Cut, Domain, domains
+from domain_embed.definitions import build_definitions
+from domain_embed.defs.runs import open_instance, run_assets, upstream
+from domain_embed.diagnosis.recommendation import FINE_TUNING
+from domain_embed.new_domain import beir_settings
+from domain_embed.settings import DiagnosisSettings, Environment, render_yaml
+from domain_embed.stores.workspace import Workspace
+
+TRAINED = ("hard_negatives", "checkpoint", "collection", "eval_report")
+
+
+def main() -> None:
+    """One domain after the other; what was made in `--home` is made once."""
+    chosen = _arguments()
+    cut = Cut(chosen.train_queries, chosen.test_queries, chosen.distractors)
+    within = 0
+    with domains(chosen.domains, cut) as found:
+        for domain in found:
+            workspace = _workspace(domain, chosen.home or domain.folder.parent / "home", chosen.probe_pairs)
+            stored = _diagnosed(workspace)
+            _print(domain.name, stored)
+            if chosen.train:
+                within += _print_realized(workspace, stored)
+    if chosen.train:
+        print(f"the realized gain lies within the interval in {within} of {len(chosen.domains)} domains")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--domains", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--train", action="store_true", help="train to the end, and compare")
+    parser.add_argument("--home", type=Path, help="keep what was made here; default: a temporary folder")
+    parser.add_argument("--train-queries", type=int)
+    parser.add_argument("--test-queries", type=int)
+    parser.add_argument("--distractors", type=int)
+    parser.add_argument("--probe-pairs", type=int, default=DiagnosisSettings().probe_pairs)
+    return parser.parse_args()
+
+
+def _workspace(domain: Domain, home: Path, probe_pairs: int) -> Workspace:
+    workspace = Workspace(Environment(home=home), domain.name)
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    diagnosis = DiagnosisSettings(on_negative="continue", probe_pairs=probe_pairs)
+    settings = beir_settings(domain.folder).model_copy(update={"diagnosis": diagnosis})
+    (workspace.folder / "domain.yaml").write_text(render_yaml(settings), encoding="utf-8")
+    return workspace
+
+
+def _run(workspace: Workspace, names: list[str]) -> None:
+    with open_instance(workspace.environment) as instance:
+        run_assets(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), names)
+
+
+def _diagnosed(workspace: Workspace) -> dict:  # type: ignore[type-arg]
+    _run(workspace, [name for name in upstream("diagnosis") if name != "diagnosis"])
+    started = time.monotonic()
+    _run(workspace, ["diagnosis"])
+    return {**workspace.diagnosis(), "seconds": time.monotonic() - started}
+
+
+def _print(name: str, stored: dict) -> None:  # type: ignore[type-arg]
+    advice = stored["recommendation"]
+    print(f"\n{name}: {advice['headline']} (fine-tune: {advice['fine_tune']}), {stored['seconds']:.0f} s")
+    causes = ", ".join(f"{one['queries']} {one['cause']}" for one in stored["causes"] if one["queries"])
+    print(f"  {stored['queries']} queries, {stored['failures']} fail: {causes}")
+    print("  " + ", ".join(f"{system} {mean:.3f}" for system, mean in stored["systems"].items()))
+    for one in stored["comparisons"]:
+        low, high = one["ci95"]
+        print(f"  {one['challenger']:14} − {one['baseline']:12} {one['delta']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    for lever in stored["levers"]:
+        low, high = lever["ci95"]
+        print(f"  {lever['title']:28} {lever['gain']:+.3f} [{low:+.3f}, {high:+.3f}] {lever['kind']}", flush=True)
+
+
+def _print_realized(workspace: Workspace, stored: dict) -> bool:  # type: ignore[type-arg]
+    """Whether the realized gain lies within what was predicted."""
+    _run(workspace, list(TRAINED))
+    evidence = workspace.latest_report()["evidence"]
+    pair = ("tuned/dense", "base/dense")
+    found = next(one for one in evidence["comparisons"] if (one["challenger"], one["baseline"]) == pair)
+    tuning = next((lever for lever in stored["levers"] if lever["name"] == FINE_TUNING), None)
+    low, high = tuning["ci95"] if tuning else (float("nan"), float("nan"))
+    within = bool(low <= found["delta"] <= high)
+    print(f"  realized {found['delta']:+.3f} [{found['ci95'][0]:+.3f}, {found['ci95'][1]:+.3f}] on the test queries: "
+          f"{'within' if within else 'outside'} [{low:+.3f}, {high:+.3f}]", flush=True)  # fmt: skip
+    return within
+
+
+if __name__ == "__main__":
+    main()

@@ -7,11 +7,11 @@ passages are real ones repeated and perturbed, see `benchmarks.perturbed`.
 
 import argparse
 import multiprocessing as mp
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.perturbed import PerturbedEncoder, perturbed_table, real_rows
+from domain_embed.advisor import resident_bytes
 from domain_embed.contracts.ports import Collection
 from domain_embed.contracts.records import embedded_text
 from domain_embed.encoding.bm25 import Analyzer
@@ -71,8 +72,8 @@ def _one_size(folder: Path, size: int, rows: list[dict[str, Any]], model: TorchE
     searcher = Searcher(collection, model, RetrievalSettings(mode="hybrid"))
     hybrid = _timed(lambda query: searcher.search(query, TOP), queries)
     dense = _timed(lambda vector: collection.search_dense(vector[np.newaxis], TOP), list(vectors))
-    with mp.get_context("spawn").Pool(1) as pool:
-        memory = pool.apply(_memory, (folder, name, vectors, queries))
+    with ProcessPoolExecutor(1, mp_context=mp.get_context("spawn")) as alone:
+        memory = alone.submit(_memory, folder, name, vectors, queries).result()
     print(f"{size:7,} passages  hybrid with encoding  {hybrid.p50:8.2f} / {hybrid.p99:.2f}")
     print(f"                  dense without         {dense.p50:8.2f} / {dense.p99:.2f}")
     per_100k = memory / size / 10
@@ -143,14 +144,14 @@ def _timed(search: Callable[[Any], object], asked: Sequence[Any]) -> Times:
 
 
 def _memory(folder: Path, name: str, vectors: NDArray[np.float32], queries: list[str]) -> int:
-    """Bytes that a fresh process holds at most after opening and searching, over what it held before."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Bytes that a fresh process holds after opening and searching, over what it held before."""
+    before = resident_bytes()
     collection = EdgeStore(folder).open(name)
     analyzer = Analyzer(collection.info.sparse_language)
     for query, vector in zip(queries, vectors, strict=True):
         collection.search_dense(vector[np.newaxis], TOP, payload=True)
         collection.search_sparse([analyzer.query_vector(embedded_text(query, ""))], TOP, payload=True)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    return resident_bytes() - before
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,9 +113,10 @@ def _measured(
     info = replace(collection.info, name="candidate", index=settings.model_dump(mode="json"))
     store.build(info, _points(collection))
     disk = store.size_bytes(info.name) or 0
-    context = mp.get_context("spawn")  # a process of its own, whose memory nothing else has used
-    with context.Pool(1) as pool:
-        found, times_ms, memory = pool.apply(_search, (root, info.name, np.stack(list(queries.values()))))
+    # A process of its own, whose memory nothing else has used.
+    with ProcessPoolExecutor(1, mp_context=mp.get_context("spawn")) as alone:
+        searched = alone.submit(_search, root, info.name, np.stack(list(queries.values())))
+        found, times_ms, memory = searched.result()
     shutil.rmtree(root / "collections")
     return Measured(
         name=name,
@@ -136,19 +138,23 @@ def _points(collection: Collection) -> Iterator[list[Point]]:
 
 def _search(root: Path, name: str, vectors: NDArray[np.float32]) -> tuple[list[list[Hit]], list[float], int]:
     """In a fresh process: the hits of each query, asked one by one, their times, and the bytes of memory it took."""
-    before = _peak_bytes()
+    before = resident_bytes()
     collection = EdgeStore(root).open(name)
     found, times_ms = [], []
     for vector in vectors:
         started = time.perf_counter()
         found.append(collection.search_dense(vector[np.newaxis], TOP)[0])
         times_ms.append((time.perf_counter() - started) * 1000)
-    return found, times_ms, _peak_bytes() - before
+    return found, times_ms, resident_bytes() - before
 
 
-def _peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def resident_bytes() -> int:
+    """Memory this process holds now; where the system does not say, the most it has held."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _share_found(hits: Sequence[Hit], scan: Sequence[Hit]) -> float:

@@ -71,7 +71,10 @@ def shadow_comparison(workspace: Workspace, challenger: str) -> dict[str, float]
     live = workspace.vector_store.alias(LIVE) or workspace.aliased(BASE)
     if live == challenger:
         return None
-    found = shadow.compare(workspace.searcher(live), workspace.searcher(challenger), _recent_queries(workspace))
+    retrieval = workspace.settings.retrieval
+    reranker = workspace.reranker() if retrieval.rerank else None
+    before, after = (workspace.searcher(name, retrieval, reranker) for name in (live, challenger))
+    found = shadow.compare(before, after, _recent_queries(workspace))
     return None if found is None else asdict(found)
 
 
@@ -95,8 +98,8 @@ def prune_workspace(workspace: Workspace, keep: int | None = None) -> list[Colle
     in_use = {store.alias(alias) for alias in (LIVE, BASE, CHALLENGER)}
     in_use.add(rollback_target(PromotionLog(workspace.promotions), live))
     removed = prune(store, {name for name in in_use if name}, retention.collections if keep is None else keep)
-    models = {info.fingerprint for info in store.collections() if info.name in in_use}
-    evict(workspace.vectors, models, retention.vectors_gb * 1e9)
+    caches = {info.vector_cache for info in store.collections() if info.name in in_use}
+    evict(workspace.vectors, caches, retention.vectors_gb * 1e9)
     return removed
 
 

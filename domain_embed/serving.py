@@ -121,4 +121,5 @@ class Searcher:
     def _open(self) -> BoundSearcher:
         settings = self._workspace.settings
         name = self._workspace.aliased(VERSIONS[self._version])
-        return self._workspace.searcher(name, settings.retrieval, access=settings.access, groups=self._groups)
+        reranker = self._workspace.reranker()
+        return self._workspace.searcher(name, settings.retrieval, reranker, access=settings.access, groups=self._groups)

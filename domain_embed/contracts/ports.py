@@ -69,6 +69,11 @@ class TableReader(Protocol):
 class VectorCache(Protocol):
     """Vectors of one model by content hash. What was put survives a crash; what was not put is simply absent."""
 
+    @property
+    def name(self) -> str:
+        """Whose vectors these are; collections made of them keep it, so that they are not evicted under it."""
+        ...
+
     def get(self, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The known ones among `hashes`, each (dim,) float32."""
         ...

@@ -91,8 +91,8 @@ class CollectionInfo:
     identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language` is
     the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
     "float", "bool" or "date" (YYYY-MM-DD). `chunking` is how the passages were cut, `canaries` the vectors of fixed
-    texts, by which `indexing.identity` proves the model, `index` how vectors are kept (empty: as by default), and
-    `schema_version` says what of all this is kept.
+    texts, by which `indexing.identity` proves the model, `index` how vectors are kept (empty: as by default),
+    `vector_cache` names the cache that has its vectors, and `schema_version` says what of all this is kept.
     """
 
     name: str
@@ -108,6 +108,7 @@ class CollectionInfo:
     chunking: Mapping[str, Any] = field(default_factory=dict)
     canaries: Mapping[str, str] = field(default_factory=dict)
     index: Mapping[str, Any] = field(default_factory=dict)
+    vector_cache: str = ""
     schema_version: int = 1
 
 

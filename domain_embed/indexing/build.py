@@ -94,6 +94,7 @@ def build_collection(
         chunking=chunking or {},
         canaries=canary_vectors(encoder),
         index=index.model_dump(mode="json"),
+        vector_cache=cache.name,
         schema_version=COLLECTION_SCHEMA,
     )
     embedded = 0

@@ -21,6 +21,7 @@ class FileVectorCache:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.name = folder.name
         self._folder = folder
         self._place: dict[str, tuple[int, int]] = {}  # content hash -> (chunk, row)
         self._chunks: list[NDArray[np.float32]] = []
@@ -72,7 +73,7 @@ def evict(root: Path, in_use: Collection[str], max_bytes: float) -> list[str]:
     Those `in_use` are never removed, whatever they take. A process that has them open keeps what it has read.
 
     Returns:
-        The fingerprints whose vectors are gone.
+        The names of those that are gone.
     """
     folders = sorted((path for path in root.glob("*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
     sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}

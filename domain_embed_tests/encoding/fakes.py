@@ -50,6 +50,8 @@ class FakeEncoder:
 class MemoryCache:
     """A vector cache that lasts as long as the test."""
 
+    name = "memory"
+
     def __init__(self) -> None:
         self.vectors: dict[str, NDArray[np.float32]] = {}
 

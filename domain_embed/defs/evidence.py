@@ -118,7 +118,7 @@ def _searchers(work: Work, reranker: Reranker | None) -> dict[str, Searcher]:
         encoder = workspace.encoder_of(info)
         current = build_collection(
             workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
-            workspace.vector_cache(encoder.fingerprint), info.model_settings,
+            workspace.vector_cache(encoder.document_fingerprint), info.model_settings,
             work.settings.chunking.model_dump(mode="json"),
         )  # fmt: skip
         found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval, reranker)

@@ -66,6 +66,6 @@ def _second_round(work: Work) -> SecondRound | None:
     encoder = workspace.encoder(model, ModelSettings(**made_with))
     built = build_collection(
         workspace.vector_store, encoder, model, workspace.tables.read("passages"), work.settings.sparse,
-        workspace.vector_cache(encoder.fingerprint), made_with,
+        workspace.vector_cache(encoder.document_fingerprint), made_with,
     )  # fmt: skip
     return SecondRound(fingerprint, workspace.vector_store.open(built.info.name), encoder)

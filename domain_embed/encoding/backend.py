@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from domain_embed.contracts.errors import StoreError
 from domain_embed.encoding import openvino
 from domain_embed.encoding.encoder import TorchEncoder, cpu_has_bf16
-from domain_embed.encoding.models import ModelError, fingerprint, load_model
+from domain_embed.encoding.models import ModelError, document_fingerprint, load_model
 from domain_embed.settings import Backend, ModelSettings, Precision
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def load_encoder(name: str, settings: ModelSettings, machine: Machine, corpus: C
     if settings.passage_precision == "int8":
         return _QuantizedPassagesEncoder(name, model, settings, machine, corpus)
     if machine.backend == "openvino":
-        encoder: TorchEncoder = _converted(name, settings, machine, fingerprint(model, settings))
+        encoder: TorchEncoder = _converted(name, settings, machine, document_fingerprint(model, settings))
     elif machine.backend == "auto" and on_cpu and openvino.has_openvino():
         encoder = _MeasuringEncoder(name, model, settings, machine)
     else:
@@ -122,7 +122,7 @@ class _MeasuringEncoder(TorchEncoder):
             logger.info("%s (measured before)", known.describe(openvino.processor_name()))
             return self
         try:
-            other = _converted(self._name, self._settings, self._machine, self.fingerprint)
+            other = _converted(self._name, self._settings, self._machine, self.document_fingerprint)
         except ModelError as error:
             logger.info("torch embeds: %s", error)
             return self
@@ -150,7 +150,7 @@ class _QuantizedPassagesEncoder(TorchEncoder):
     @cached_property
     def _quantized(self) -> TorchEncoder:
         model = load_model(self._name, self._settings, device="cpu")
-        folder = self._machine.folder / self.fingerprint
+        folder = self._machine.folder / self.document_fingerprint
         stored = openvino.load(folder)
         if stored is None:
             sample = spread(self._corpus(), CALIBRATION_TEXTS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from domain_embed.encoding.models import fingerprint, load_model
+from domain_embed.encoding.models import document_fingerprint, fingerprint, load_model
 from domain_embed.settings import ModelSettings, Precision
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ Task: TypeAlias = Literal["query", "document"]
 class TorchEncoder:
     """Encodes with a sentence-transformers model as it was trained to be used; see the Encoder port.
 
-    The fingerprint is taken of the fp32 weights, before any conversion to bf16. Of a text the model sees `max_tokens`
-    tokens, special ones included. Vectors are cut to the settings' dimensions, then scaled to unit length.
+    The fingerprints are taken of the fp32 weights, before any conversion to bf16; `document_fingerprint` is that of the
+    passages' vectors alone, by which they are cached. Of a text the model sees `max_tokens` tokens, special ones
+    included. Vectors are cut to the settings' dimensions, then scaled to unit length.
     """
 
     def __init__(self, model: "SentenceTransformer", settings: ModelSettings, *, precision: Precision = "auto") -> None:
         self.fingerprint = fingerprint(model, settings)
+        self.document_fingerprint = document_fingerprint(model, settings)
         self.dimensions: int = settings.dimensions or model.get_embedding_dimension()
         self._settings = settings
         self._model = model.to(_inference_dtype(model.device.type, precision))

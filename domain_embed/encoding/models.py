@@ -125,12 +125,31 @@ def fingerprint(model: "SentenceTransformer", settings: ModelSettings) -> str:
     and quantization; not the device, backend, floating-point format or library versions, which change vectors by
     rounding only. Vectors are always unit length.
     """
+    return _fingerprint(model, settings, dict(model.named_children()))
+
+
+def document_fingerprint(model: "SentenceTransformer", settings: ModelSettings) -> str:
+    """Identity of the passages' vectors: the fingerprint, without a last part that only queries go through.
+
+    Two models that differ in their query adapter alone have it in common, with each other and with their base model.
+    """
+    children = dict(model.named_children())
+    name, last = list(children.items())[-1]
+    if type(last).__name__ == "Router" and "document" in last.sub_modules:
+        unchanged = all(type(module).__name__ == "Normalize" for module in last.sub_modules["document"])
+        if unchanged and last.default_route == "document":
+            del children[name]
+    return _fingerprint(model, settings, children)
+
+
+def _fingerprint(model: "SentenceTransformer", settings: ModelSettings, children: dict[str, Any]) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    weights = {name: tensor for name, tensor in model.state_dict().items() if name.split(".")[0] in children}
+    for name, tensor in sorted(weights.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
     digest.update(_tokenizer_config(model).encode())
-    for module in list(model.children())[1:]:
+    for module in list(children.values())[1:]:
         digest.update(f"{type(module).__name__} {_module_config(module)}".encode())
     digest.update(repr((settings.query_prompt, settings.document_prompt, model.max_seq_length)).encode())
     if settings.dimensions is not None:

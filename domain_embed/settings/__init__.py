@@ -16,7 +16,6 @@ from domain_embed.settings.judgments import (
 )
 from domain_embed.settings.model import (
     PACKAGED_MINILM,
-    AdapterSettings,
     ForgettingSettings,
     MiningSettings,
     ModelSettings,
@@ -25,7 +24,10 @@ from domain_embed.settings.model import (
     TrainingSettings,
 )
 from domain_embed.settings.objectives import (
+    ADAPTERS,
     DISTILLING,
+    AdapterSettings,
+    BothAdapter,
     CachedRankingObjective,
     DistillKlObjective,
     FullTuning,
@@ -34,6 +36,7 @@ from domain_embed.settings.objectives import (
     MarginObjective,
     Method,
     Objective,
+    QueryAdapter,
     RankingObjective,
     TripletObjective,
 )
@@ -53,6 +56,7 @@ from domain_embed.settings.sources import (
 )
 
 __all__ = [
+    "ADAPTERS",
     "DISTILLING",
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
@@ -64,6 +68,7 @@ __all__ = [
     "AutomationSettings",
     "Backend",
     "BeirSource",
+    "BothAdapter",
     "CachedRankingObjective",
     "ChunkingSettings",
     "ClicksSource",
@@ -89,6 +94,7 @@ __all__ = [
     "Precision",
     "PromotionSettings",
     "QualitySettings",
+    "QueryAdapter",
     "RankingObjective",
     "RerankerSettings",
     "RetentionSettings",

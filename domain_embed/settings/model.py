@@ -131,8 +131,9 @@ class TrainingSettings(Section):
     """What is made better: ranking, cached_ranking, triplet, margin, margin_mse or distill_kl, each with settings of
     its own. The last two learn from a reranker."""
     method: Method = FullTuning()
-    """What of the model changes: full, or lora with rank, alpha and target. Either way the checkpoint is a plain model,
-    and what is frozen below stays as it is."""
+    """What of the model changes: full, or lora with rank, alpha and target; the checkpoint is then a plain model, and
+    what is frozen below stays as it is. Or only a linear map behind it, trained in seconds on the vectors that exist:
+    query_adapter for queries alone, both_adapter for both sides; no passage is embedded again."""
     matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Also learn with the first so many dimensions alone ([256, 128]), so that vectors may be cut to these."""
     epochs: int = Field(2, ge=1)
@@ -170,22 +171,3 @@ class TrainingSettings(Section):
     """How often the state is saved; interrupted training goes on from there."""
     seed: int = 0
     """Seed of batches and negatives."""
-
-
-class AdapterSettings(Section):
-    """A linear map behind the model, trained on vectors that exist already: seconds on a CPU."""
-
-    epochs: int = Field(20, ge=1)
-    """Passes over the training pairs; the best one by validation nDCG@10 is kept, the map that changes nothing too."""
-    batch_size: int = Field(256, ge=2)
-    """Pairs per step; all positives and hard negatives of a step are candidates of each of its queries."""
-    hard_negatives: int = Field(0, ge=0)
-    """Mined negatives per pair; a map of the queries alone did better without (test nDCG@10 0.853 against 0.829)."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """AdamW's, linear to zero."""
-    weight_decay: tuple[float, ...] = Field((1.0, 10.0), min_length=1)
-    """Pull towards the map that changes nothing, AdamW's; each of these is tried."""
-    scale: float = Field(20.0, gt=0)
-    """Cosine similarities are multiplied by this before the softmax (1 / temperature)."""
-    seed: int = 0
-    """Seed of the batches."""

@@ -6,7 +6,7 @@ sides maps the passages' vectors too, which takes a matrix product, not the mode
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -51,8 +51,8 @@ class LinearAdapter:
 class TrainedAdapter:
     """The best adapter found, its validation figure, and that of the map that changes nothing.
 
-    `figures` holds the validation figure after each epoch by weight decay, `weight_decay` the one that won; None where
-    nothing was better than no adapter.
+    `figures` holds the validation figure after each epoch by weight decay, `losses` that of each step, `weight_decay`
+    the one that won; None where nothing was better than no adapter.
     """
 
     adapter: LinearAdapter
@@ -60,6 +60,7 @@ class TrainedAdapter:
     base_figure: float
     weight_decay: float | None
     figures: dict[float, list[float]]
+    losses: dict[float, list[float]] = field(default_factory=dict)
 
 
 Figure: TypeAlias = Callable[[LinearAdapter], float]
@@ -103,14 +104,15 @@ def _train(
     best = LinearAdapter.identity(queries.shape[1])
     base_figure = best_figure = figure(best)
     figures: dict[float, list[float]] = {}
+    losses: dict[float, list[float]] = {}
     chosen = None
     for weight_decay in settings.weight_decay:
-        figures[weight_decay] = []
-        for adapter in _epochs(side, pairs, settings, weight_decay):
+        figures[weight_decay], losses[weight_decay] = [], []
+        for adapter in _epochs(side, pairs, settings, weight_decay, losses[weight_decay]):
             figures[weight_decay].append(figure(adapter))
             if figures[weight_decay][-1] > best_figure:
                 best, best_figure, chosen = adapter, figures[weight_decay][-1], weight_decay
-    return TrainedAdapter(best, best_figure, base_figure, chosen, figures)
+    return TrainedAdapter(best, best_figure, base_figure, chosen, figures, losses)
 
 
 class VectorPairs:
@@ -169,8 +171,10 @@ class _Rows:
         return np.stack(self._vectors)
 
 
-def _epochs(side: Side, pairs: VectorPairs, settings: AdapterSettings, weight_decay: float) -> Iterator[LinearAdapter]:
-    """The adapter after each epoch."""
+def _epochs(
+    side: Side, pairs: VectorPairs, settings: AdapterSettings, weight_decay: float, losses: list[float]
+) -> Iterator[LinearAdapter]:
+    """The adapter after each epoch; `losses` gets that of every step."""
     import torch
 
     dimensions = pairs.queries.shape[1]
@@ -190,8 +194,9 @@ def _epochs(side: Side, pairs: VectorPairs, settings: AdapterSettings, weight_de
                 asked + asked @ weight + bias, offered, torch.from_numpy(targets), torch.from_numpy(masked),
                 settings.scale,
             )  # fmt: skip
-            if not math.isfinite(loss.item()):
-                raise TrainingError(f"the adapter's loss is {loss.item()}", "lower the adapter's learning_rate")
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                raise TrainingError(f"the adapter's loss is {losses[-1]}", "lower the adapter's learning_rate")
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

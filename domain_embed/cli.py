@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from domain_embed.commands import domains, evidence, serving, work
+from domain_embed.commands import domains, evidence, export, serving, work
 from domain_embed.console import errors
 from domain_embed.contracts.errors import DomainEmbedError, StoreError
 
@@ -27,7 +27,7 @@ Exit codes: 0 done (also when a model is refused: that is a result), 1 unexpecte
 130 interrupted.""",
 )
 
-for commands in (domains, work, evidence, serving):
+for commands in (domains, work, evidence, serving, export):
     app.add_typer(commands.app)
 
 

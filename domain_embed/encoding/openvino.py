@@ -116,6 +116,7 @@ def convert(model: "SentenceTransformer") -> "openvino.Model":
             raise ModelError(f"OpenVINO cannot convert this model: {why}", "use torch") from error
     for port, name in zip(converted.inputs, names, strict=True):
         port.get_tensor().set_names({name})
+    converted.outputs[0].get_tensor().set_names({"last_hidden_state"})
     converted.validate_nodes_and_infer_types()
     return converted
 
@@ -152,7 +153,7 @@ def save(converted: "openvino.Model", folder: Path) -> None:
     draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     try:
         draft.mkdir(parents=True)
-        write_ir(converted, draft)
+        write_ir(converted, draft / IR_FILE)
         with suppress(OSError):  # another process was first: its model is the same
             draft.replace(target)
     except (OSError, RuntimeError) as error:
@@ -161,11 +162,11 @@ def save(converted: "openvino.Model", folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def write_ir(converted: "openvino.Model", folder: Path) -> None:
-    """Writes OpenVINO's own two files, weights in the format they have."""
+def write_ir(converted: "openvino.Model", path: Path) -> None:
+    """Writes OpenVINO's own two files, `path` and the weights beside it, in the number format they have."""
     import openvino
 
-    openvino.save_model(converted, folder / IR_FILE, compress_to_fp16=False)
+    openvino.save_model(converted, path, compress_to_fp16=False)
 
 
 def processor_name() -> str:

@@ -243,3 +243,20 @@ def test_help_and_plan_load_nothing_heavy(finished: Whole) -> None:
 def test_schema_is_json() -> None:
     result = invoke(Path(), "schema")
     assert json.loads(result.stdout)["additionalProperties"] is False
+
+
+def test_export_hands_the_tuned_model_out_with_its_figures(finished: Whole, tmp_path: Path) -> None:
+    found = answer(finished.home, "export", DOMAIN, str(tmp_path / "model"), "--version", "challenger")
+    assert found["path"] == str(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    report = finished.workspace.latest_report()["evidence"]
+    assert found["fingerprint"] == report["challenger_fingerprint"]
+    assert f"| tuned/dense | {report['systems']['tuned/dense']['nDCG@10']:.4f} (" in card
+    splits = finished.workspace.tables.read("splits").read(["split"])["split"].to_pylist()
+    assert f"- {splits.count('train'):,} judged pairs in the train part" in card
+    assert "from `judgments.jsonl`" in card
+    again = invoke(finished.home, "export", DOMAIN, str(tmp_path / "model"))
+    assert again.returncode == 2
+    assert "is not empty" in again.stderr
+    unknown = invoke(finished.home, "export", DOMAIN, str(tmp_path / "other"), "--version", "best")
+    assert (unknown.returncode, (tmp_path / "other").exists()) == (2, False)

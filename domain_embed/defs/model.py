@@ -44,9 +44,8 @@ def checkpoint(work: Work) -> Produced:
     settings, tables = work.settings, work.workspace.tables
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
-    validation = validation_set(
-        tables.read("splits").read(), collection, encoder, settings.training.validation_depth, mean_ndcg
-    )
+    splits, depth = tables.read("splits").read(), settings.training.validation_depth
+    validation = validation_set(splits, collection, encoder, depth, mean_ndcg)
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
     teacher = _teacher(work) if learns_from_reranker(settings) else None
     trainer = _trainer(work, collection, encoder, validation, probes, teacher)

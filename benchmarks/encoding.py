@@ -84,7 +84,7 @@ def _operations(model: "SentenceTransformer", texts: Sequence[str]) -> float:
     """Floating-point operations of the matrix products with weights, without padding; attention's own not counted."""
     tokens = sum(len(ids) for ids in model.tokenizer(list(texts), truncation=True)["input_ids"])
     layers = sum(p.numel() for name, p in model.named_parameters() if ".layer." in name and p.ndim == 2)
-    return 2.0 * layers * tokens
+    return float(2 * layers * tokens)
 
 
 def _matrix_peak() -> float:

@@ -9,15 +9,16 @@ import dagster as dg
 import numpy as np
 
 from domain_embed.contracts.errors import SettingsError, TrainingError
-from domain_embed.contracts.ports import Reranker
+from domain_embed.contracts.ports import Collection, Reranker
 from domain_embed.contracts.records import CollectionInfo, Qrels, Run
 from domain_embed.defs.diagnosis import held_back
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Stopped, Work, record_table
+from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.indexing.build import build_collection
-from domain_embed.settings import DISTILLING, BothAdapter, DomainSettings, QueryAdapter
+from domain_embed.settings import ADAPTERS, DISTILLING, DomainSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
 from domain_embed.training.adapting import AdapterTrainer
@@ -47,21 +48,11 @@ def checkpoint(work: Work) -> Produced | Stopped:
     settings, tables = work.settings, work.workspace.tables
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
-    splits, negatives = tables.read("splits"), tables.read("hard_negatives")
-    validation = validation_set(splits.read(), collection, encoder, settings.training.validation_depth, mean_ndcg)
+    splits, depth = tables.read("splits").read(), settings.training.validation_depth
+    validation = validation_set(splits, collection, encoder, depth, mean_ndcg)
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
-    pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
     teacher = _teacher(work) if learns_from_reranker(settings) else None
-    base = work.workspace.model_location(collection.info.model)
-    trainer: Trainer | AdapterTrainer
-    if isinstance(settings.training.method, QueryAdapter | BothAdapter):
-        trainer = AdapterTrainer(
-            base, settings.model, settings.training.method, splits.read(), negatives.read(), collection, encoder,
-            validation, mean_ndcg, work.workspace.vector_cache,
-        )  # fmt: skip
-    else:
-        taught = taught_pairs(pairs, teacher) if teacher else pairs
-        trainer = Trainer(base, settings.model, settings.training, taught, validation, mean_ndcg, probes)
+    trainer = _trainer(work, collection, encoder, validation, probes, teacher)
     record = _record(work, collection.info, probes, teacher)
     work.tracker.log_params({**record["training"], "base": collection.info.model})
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
@@ -82,8 +73,25 @@ def collection(work: Work) -> Produced:
 
 
 def learns_from_reranker(settings: DomainSettings) -> bool:
-    """Whether the training objective needs a teacher."""
-    return isinstance(settings.training.objective, DISTILLING)
+    """Whether the training objective needs a teacher; an adapter has an objective of its own."""
+    return isinstance(settings.training.objective, DISTILLING) and not isinstance(settings.training.method, ADAPTERS)
+
+
+def _trainer(
+    work: Work, base: Collection, encoder: TorchEncoder, validation: ValidationSet, probes: Sequence[Probe],
+    teacher: Reranker | None,
+) -> Trainer | AdapterTrainer:  # fmt: skip
+    settings, tables = work.settings, work.workspace.tables
+    splits, negatives = tables.read("splits").read(), tables.read("hard_negatives").read()
+    location = work.workspace.model_location(base.info.model)
+    if isinstance(settings.training.method, ADAPTERS):
+        return AdapterTrainer(
+            location, settings.model, settings.training.method, splits, negatives, base, encoder, validation, mean_ndcg,
+            work.workspace.vector_cache,
+        )  # fmt: skip
+    pairs = training_pairs(splits, negatives, tables.read("passages"))
+    taught = taught_pairs(pairs, teacher) if teacher else pairs
+    return Trainer(location, settings.model, settings.training, taught, validation, mean_ndcg, probes)
 
 
 def _teacher(work: Work) -> Reranker:

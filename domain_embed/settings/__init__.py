@@ -25,6 +25,7 @@ from domain_embed.settings.model import (
     TrainingSettings,
 )
 from domain_embed.settings.objectives import (
+    ADAPTERS,
     DISTILLING,
     AdapterSettings,
     BothAdapter,
@@ -62,6 +63,7 @@ from domain_embed.settings.sources import (
 )
 
 __all__ = [
+    "ADAPTERS",
     "DISTILLING",
     "PACKAGED_MINILM",
     "SETTINGS_FILE",

@@ -128,4 +128,7 @@ class BothAdapter(AdapterSettings):
     kind: Literal["both_adapter"] = "both_adapter"
 
 
+ADAPTERS = (QueryAdapter, BothAdapter)
+"""What leaves the model itself as it is."""
+
 Method: TypeAlias = Annotated[FullTuning | LoraTuning | QueryAdapter | BothAdapter, Field(discriminator="kind")]

@@ -1,8 +1,10 @@
 """The processes behind `domain-embed ui`."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from domain_embed.defs.runs import open_instance
@@ -10,7 +12,7 @@ from domain_embed.settings import Environment
 from domain_embed.stores.tracking import Tracking
 from domain_embed.stores.workspace import STORE_FOLDER
 
-STOP_SECONDS = 10
+STOP_SECONDS = 30
 
 
 def serve_ui(environment: Environment, *, host: str, port: int, mlflow_port: int) -> None:
@@ -35,16 +37,25 @@ def serve_ui(environment: Environment, *, host: str, port: int, mlflow_port: int
         # MLflow's job runner starts a dozen processes that nothing here needs.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped by a supervisor as by Ctrl-C
     processes = [subprocess.Popen(command, env=variables) for command in commands]
     try:
         processes[0].wait()
     except KeyboardInterrupt:
         pass
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
+        _stop(processes)
+
+
+def _stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Ends the servers as Ctrl-C would; what does not end in time is killed."""
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
             process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def dagster_command(host: str, port: int) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from domain_embed_tests.scenario import DOMAIN, SETTINGS, write_domain
-from domain_embed_tests.ui.dagster_ui import DagsterUi
+from domain_embed_tests.ui.dagster_ui import DagsterUi, stop_group
 
 ROOT = Path(__file__).parents[2]
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
@@ -54,7 +54,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     try:
         for name in ("dagster", "mlflow"):
             run(str(POSTGRES / "createdb"), "--host", "127.0.0.1", "--port", str(port), "-U", "domain_embed", name)
-        url = f"postgresql://domain_embed@127.0.0.1:{port}"
+        url = f"postgresql+psycopg2://domain_embed@127.0.0.1:{port}"
         yield {"DAGSTER_DATABASE_URL": f"{url}/dagster", "MLFLOW_DATABASE_URL": f"{url}/mlflow"}
     finally:
         run(str(POSTGRES / "pg_ctl"), "--pgdata", data, "--mode", "immediate", "stop")
@@ -69,7 +69,9 @@ def test_all_processes_together_bring_a_domain_to_its_verdict(databases: dict[st
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, **databases, **ports, "DOMAIN_EMBED_HOME": str(home), "PATH": path}
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen([ROOT / "deploy" / "start"], env=environment, stdout=log, stderr=log, cwd=tmp_path)
+        process = subprocess.Popen(
+            [ROOT / "deploy" / "start"], env=environment, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
+        )
         try:
             ui = DagsterUi(f"http://127.0.0.1:{ports['WEBSERVER_PORT']}")
             _wait_for(tmp_path / "log", "everything runs", process)
@@ -91,8 +93,7 @@ def test_all_processes_together_bring_a_domain_to_its_verdict(databases: dict[st
             challenger = client.get_model_version_by_alias(f"domain-embed-{DOMAIN}", "challenger")
             assert challenger.tags["domain"] == DOMAIN
         finally:
-            process.terminate()
-            process.wait(90)
+            stop_group(process)
 
 
 def _wait_for(log: Path, text: str, process: "subprocess.Popen[bytes]") -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-START_SECONDS, RUN_SECONDS = 180, 900
+START_SECONDS, RUN_SECONDS, STOP_SECONDS = 180, 900, 90
 STALE = "{assetNodes{assetKey{path} staleStatus staleCauses{reason}}}"
 RUNS = "{runsOrError(limit: 10){... on Runs{results{runId status tags{key value}}}}}"
 
@@ -87,14 +88,23 @@ def serve_dagster(home: Path) -> Iterator[DagsterUi]:
     ]  # fmt: skip
     env = {**os.environ, "DOMAIN_EMBED_HOME": str(home), "DAGSTER_HOME": str(dagster_home), "HF_HUB_OFFLINE": "1"}
     with (home / "dagster.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
             ui = DagsterUi(f"http://127.0.0.1:{port}")
             _wait_until_loaded(ui, process)
             yield ui
         finally:
-            process.terminate()
-            process.wait(60)
+            stop_group(process)
+
+
+def stop_group(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process and all it has started, kindly first."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_SECONDS)
 
 
 def _wait_until_loaded(ui: DagsterUi, process: "subprocess.Popen[bytes]") -> None:

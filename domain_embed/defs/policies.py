@@ -33,9 +33,8 @@ def automation_condition(asset: str, settings: DomainSettings) -> dg.AutomationC
     if asset == "synthetic_queries" and settings.synthetic.source == "endpoint":
         return None
     condition = dg.AutomationCondition
-    is_news = condition.missing() | condition.code_version_changed() | condition.any_deps_match(
-        condition.data_version_changed()
-    )  # fmt: skip
+    new_input = condition.any_deps_match(condition.data_version_changed())
+    is_news = condition.missing() | condition.code_version_changed() | new_input
     # Not since_last_handled(): it resets at the first evaluation, so that what is missing then is never made.
     wanted = is_news.since(condition.newly_requested() | condition.newly_updated())
     can_run = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()

@@ -20,8 +20,8 @@ from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.retrieval.fusion import fuse, weigh
 from domain_embed.settings import DiagnosisSettings, ModelSettings, TrainingSettings
-from domain_embed.training.pairs import training_pairs
-from domain_embed.training.trainer import Trainer
+from domain_embed.training.fit import Fit
+from domain_embed.training.pairs import epoch_batches, training_pairs
 from domain_embed.training.validation import ValidationSet, validation_set
 
 FEWEST_PAIRS = 64
@@ -31,7 +31,7 @@ TIMED = 64
 """Passages that are embedded to know how long all take."""
 RECIPE = TrainingSettings(
     epochs=1,
-    batch_size=32,
+    batch_size=16,
     hard_negatives=0,
     max_tokens=64,
     learning_rate=1e-4,
@@ -39,7 +39,8 @@ RECIPE = TrainingSettings(
     save_every_steps=100_000,
 )
 """Its own, so that an edit of `training:` makes no diagnosis stale. Short texts and no hard negatives: it has to be
-cheap, and what it gains is a beginning, not the end."""
+cheap, and what it gains is a beginning, not the end. Small batches: of a few hundred pairs, large ones make too few
+steps to learn anything."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,18 @@ def run_probe(
     validation = validation_set(asked, ground.collection, ground.encoder, POOL_DEPTH, _mean_ndcg)
     data = training_pairs(pairs, HARD_NEGATIVES.empty_table(), ground.passages)
     with tempfile.TemporaryDirectory(prefix="domain-embed-probe-") as folder:
-        trainer = Trainer(ground.base, ground.model, RECIPE, data, validation, _mean_ndcg)
+        # Not the trainer, which gives the base model back where nothing is better: what was learned is to be seen.
+        batches = epoch_batches(data, RECIPE.batch_size, RECIPE.hard_negatives, RECIPE.seed, 0)
+        fit = Fit(ground.base, ground.model, RECIPE, data, [batches], validation, _mean_ndcg)
         started = time.monotonic()
-        trained = trainer.train(Path(folder), {"probe": settings.seed}, NullTracker())
+        fitted = fit.run(Path(folder), NullTracker())
         seconds = time.monotonic() - started
-        encoder = TorchEncoder.load(str(trained.path), ground.model)
+        encoder = TorchEncoder.load(str(fitted.folder), ground.model)
         started = time.monotonic()
         passages = encoder.encode_documents(validation.passages[:TIMED])
         rate = (time.monotonic() - started) / max(1, len(passages))
-        tuned = trained.pool_vectors
-        if tuned is None:  # nothing was better than the base model
+        tuned = fitted.pool_vectors
+        if tuned is None:
             tuned = encoder.encode_documents(validation.passages)
         queries = encoder.encode_queries(validation.queries)
     fused = _Fusion(rankings, served, weight)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from domain_embed.contracts.records import Hit
-from domain_embed.diagnosis.extrapolation import FLOOR, PER_DOUBLING, SPREAD, extrapolate
+from domain_embed.diagnosis.extrapolation import FLOOR, PER_DOUBLING, SPREAD, UNSEEN_PER_DOUBLING, extrapolate
 from domain_embed.diagnosis.levers import (
     Yardstick,
     bound_levers,
@@ -100,7 +100,8 @@ def test_extrapolation_grows_with_each_doubling(doublings: int) -> None:
     gain, (low, high) = extrapolate(0.04, (0.02, 0.06), 500, 500 * 2**doublings, 0.5)
     assert gain == pytest.approx(0.04 * (1 + PER_DOUBLING * doublings))
     assert low == pytest.approx(0.02 * (1 + PER_DOUBLING * doublings * (1 - SPREAD)) - FLOOR)
-    assert high == pytest.approx(0.06 * (1 + PER_DOUBLING * doublings * (1 + SPREAD)) + FLOOR)
+    unseen = UNSEEN_PER_DOUBLING * doublings * 0.5
+    assert high == pytest.approx(0.06 * (1 + PER_DOUBLING * doublings * (1 + SPREAD)) + FLOOR + unseen)
     assert low < gain < high
 
 
@@ -113,4 +114,11 @@ def test_what_the_probe_lost_is_extrapolated_too() -> None:
     gain, (low, high) = extrapolate(-0.02, (-0.04, 0.0), 100, 800, 0.5)
     assert low < gain < high
     assert gain < -0.02
-    assert np.isclose(high, FLOOR)
+    assert np.isclose(high, FLOOR + 3 * UNSEEN_PER_DOUBLING * 0.5)
+
+
+def test_a_probe_that_gained_nothing_leaves_more_open_the_smaller_it_was() -> None:
+    _, (_, small) = extrapolate(0.0, (0.0, 0.0), 300, 12_000, 0.4)
+    _, (_, large) = extrapolate(0.0, (0.0, 0.0), 12_000, 12_000, 0.4)
+    assert large == pytest.approx(FLOOR)
+    assert small > 0.1

@@ -190,6 +190,12 @@ def print_run(name: str, outcome: "RunOutcome | None", workspace: "Workspace", *
     for asset in outcome.reused:
         table.add_row(asset, "reused", "nothing it reads has changed", style="dim")
     console.print(table)
+    if "diagnosis" in outcome.worked and "checkpoint" not in outcome.not_made:
+        advice = workspace.diagnosis()["recommendation"]
+        console.print(
+            f"diagnosis: [bold]{escape(advice['headline'])}[/bold] (domain-embed diagnose {name})", highlight=False
+        )
+        console.print(f"  • {advice['reasons'][0]}", markup=False, highlight=False)
     if "eval_report" in outcome.worked or "champion" in outcome.worked:
         print_report(workspace.latest_report())
     if "checkpoint" in outcome.not_made:

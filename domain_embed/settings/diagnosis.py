@@ -8,7 +8,7 @@ from domain_embed.settings.section import Section
 
 
 class DiagnosisSettings(Section):
-    """Why queries fail and which lever is worth pulling, found out on the validation queries before training."""
+    """Why queries fail and which lever is worth pulling, found out before training and without the test queries."""
 
     on_negative: Literal["stop", "continue"] = "continue"
     """What a run does when fine-tuning is estimated not to be the lever: `stop` before training, or `continue`, say
@@ -16,7 +16,7 @@ class DiagnosisSettings(Section):
     min_gain: float = Field(0.01, ge=0)
     """A lever that gains less nDCG@10 than this is not worth pulling."""
     queries: int = Field(500, ge=10)
-    """How many validation queries are looked at, drawn at random."""
+    """How many queries are looked at: validation's, and where those are fewer, training's too, drawn at random."""
     probe_pairs: int = Field(512, ge=0)
     """Training pairs of the small training that estimates what fine-tuning gains; 0 leaves the estimate out."""
     probe_queries: int = Field(150, ge=10)

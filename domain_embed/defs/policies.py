@@ -26,7 +26,7 @@ def pool_of(asset: str) -> str | None:
     return TRAINING_POOL if asset in TRAINS else None
 
 
-def automation_condition(asset: str, settings: DomainSettings) -> dg.AutomationCondition | None:
+def automation_condition(asset: str, settings: DomainSettings) -> dg.AutomationCondition[dg.AssetKey] | None:
     """Runs when it, its settings or what it reads is new, once all it reads exists and is not being made."""
     if not settings.automation.keep_data_current or asset not in AUTOMATIC:
         return None

@@ -44,6 +44,6 @@ def _is_gone(process: str) -> bool:
     if host != socket.gethostname() or not pid.isdigit():
         return False
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 2
+        return bool(abs(psutil.Process(int(pid)).create_time() - float(started)) > 2)
     except psutil.NoSuchProcess:
         return True

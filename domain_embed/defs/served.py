@@ -127,8 +127,11 @@ def _judged(work: Work, log: pd.DataFrame, info: CollectionInfo) -> Comparison |
     if len(asked) < FEWEST_QUERIES:
         return None
     grades = held_out[held_out["query"].isin(asked["query"])].groupby("query")
-    qrels = {query: dict(zip(rows["passage_id"], rows["grade"], strict=True)) for query, rows in grades}
-    served = {row.query: list(dict.fromkeys(row.passage_ids[:TOP])) for row in asked.itertuples()}
+    qrels = {str(query): dict(zip(rows["passage_id"], rows["grade"], strict=True)) for query, rows in grades}
+    served = {
+        str(query): list(dict.fromkeys(passage_ids[:TOP]))
+        for query, passage_ids in zip(asked["query"], asked["passage_ids"], strict=True)
+    }
     mode, queries = work.settings.retrieval.mode, list(served)
     ranked = work.workspace.searcher(base, work.settings.retrieval).rank(queries, TOP, [mode])[mode]
     without = {query: [hit.passage_id for hit in hits] for query, hits in zip(queries, ranked, strict=True)}

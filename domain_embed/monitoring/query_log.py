@@ -49,7 +49,8 @@ def read_query_log(paths: Iterable[Path]) -> tuple[pd.DataFrame, int]:
             case _:
                 damaged += 1
     rows = [_row(event, clicks.get(name, set()), opinions.get(name)) for name, event in searches.items()]
-    return pd.DataFrame(sorted(rows, key=lambda row: (row["day"], row["search_id"])), columns=list(COLUMNS)), damaged
+    rows.sort(key=lambda row: (row["day"], row["search_id"]))
+    return pd.DataFrame(rows, columns=list(COLUMNS)), damaged
 
 
 def _events(paths: Iterable[Path]) -> Iterator[Any]:

@@ -75,14 +75,14 @@ def score_searches(
     """
     signals = bool(log["clicked"].map(len).sum() or log["helpful"].notna().sum())
     rows = []
-    for search in log.itertuples(index=False):
-        ids = search.passage_ids
+    for search in log.to_dict("records"):
+        ids, scores = search["passage_ids"], search["scores"]
         rows.append({
-            "day": search.day,
+            "day": search["day"],
             "zero_results": float(not ids),
-            "low_score": float(max(search.scores) < low_score) if ids and low_score is not None else np.nan,
-            "click_mrr": _reciprocal_rank(ids, search.clicked) if signals else np.nan,
-            "success": _success(search.clicked, search.helpful) if signals else np.nan,
+            "low_score": float(max(scores) < low_score) if ids and low_score is not None else np.nan,
+            "click_mrr": _reciprocal_rank(ids, search["clicked"]) if signals else np.nan,
+            "success": _success(search["clicked"], search["helpful"]) if signals else np.nan,
             "new_passages": float(np.mean([is_new(i) for i in ids[:TOP]])) if ids else np.nan,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=["day", *MEASURES])

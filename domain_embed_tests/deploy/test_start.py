@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,15 +34,13 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def databases() -> Iterator[dict[str, str]]:
     """URLs of two fresh databases in a Postgres of their own."""
     assert POSTGRES is not None
-    folder, port = Path(tmp_path_factory.mktemp("postgres")), free_port()
+    folder, port = Path(tempfile.mkdtemp(prefix="domain-embed-postgres-")), free_port()  # pytest's are for one user
     as_postgres: list[str] = []
     if os.geteuid() == 0:  # Postgres refuses to be root
         as_postgres = ["runuser", "-u", "postgres", "--"]
-        for path in (folder, *list(folder.parents)[:2]):
-            path.chmod(0o755)
         shutil.chown(folder, "postgres")
 
     def run(*command: str) -> None:
@@ -58,6 +57,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         yield {"DAGSTER_DATABASE_URL": f"{url}/dagster", "MLFLOW_DATABASE_URL": f"{url}/mlflow"}
     finally:
         run(str(POSTGRES / "pg_ctl"), "--pgdata", data, "--mode", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
 def test_all_processes_together_bring_a_domain_to_its_verdict(databases: dict[str, str], tmp_path: Path) -> None:

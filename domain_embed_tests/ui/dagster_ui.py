@@ -23,7 +23,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-START_SECONDS, RUN_SECONDS, STOP_SECONDS = 180, 900, 90
+START_SECONDS, RUN_SECONDS, STOP_SECONDS = 180, 900, 30
 STALE = "{assetNodes{assetKey{path} staleStatus staleCauses{reason}}}"
 RUNS = "{runsOrError(limit: 10){... on Runs{results{runId status tags{key value}}}}}"
 

@@ -51,7 +51,8 @@ def test_a_training_that_teaches_nothing_ends_with_the_base_model_and_says_so(wh
     assert record["alpha"] == 0
     assert [point["alpha"] for point in record["interpolation"]] == [0.0, 0.5, 0.75, 1.0]
     assert record["interpolation"][0]["validation"] >= max(point["validation"] for point in record["interpolation"])
-    assert workspace.latest_report()["verdict"] == {"promote": False, "reasons": [NOTHING_TUNED]}
+    verdict = workspace.latest_report()["verdict"]
+    assert verdict == {"promote": False, "reasons": [NOTHING_TUNED], "objections": 1}
     assert workspace.aliased(LIVE) == base.name
     assert whole.plan().stale == ()
 

@@ -73,7 +73,7 @@ def test_the_command_line_does_not_promote(refused: Whole) -> None:
 
 def test_a_verdict_under_other_settings_does_not_promote(refused: Whole) -> None:
     """The edit came after the report: what it said was not said about this."""
-    refused.edit("promotion", min_gain=0.0)
+    refused.edit("promotion", min_gain=0.001)
     refused.run(("eval_report",))
     give_verdict(refused, True)
     refused.edit("retrieval", mode="hybrid")

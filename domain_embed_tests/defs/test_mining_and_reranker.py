@@ -70,7 +70,7 @@ def test_a_trained_reranker_is_kept_judged_and_registered(whole: Whole) -> None:
     teacher = whole.workspace.teacher()
     assert teacher is not None
     assert teacher.score([("a", "b")]) == pytest.approx(reranker.score([("a", "b")]))
-    assert whole.plan().stale == ()
+    assert whole.plan().stale == ("eval_report",)
     whole.edit("reranker", source="none")
     whole.run(("reranker",))
     assert whole.workspace.reranker() is None

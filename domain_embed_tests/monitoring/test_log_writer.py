@@ -1,6 +1,7 @@
 """The query log's writer: whole lines from many processes, and no caller that waits or fails."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -74,8 +75,9 @@ def test_a_full_queue_drops_and_counts_instead_of_waiting(tmp_path: Path, monkey
 
 
 def test_a_folder_that_cannot_be_written_is_counted_and_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("domain_embed"), "propagate", True)  # commands in this process end that
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     log = QueryLog(tmp_path / "file")
     for _ in range(5):

@@ -2,12 +2,11 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from domain_embed.contracts.records import Hit
-from domain_embed.diagnosis.extrapolation import FLOOR, PER_DOUBLING, SPREAD, UNSEEN_PER_DOUBLING, extrapolate
+from domain_embed.diagnosis.extrapolation import FASTEST, FLOOR, PER_DOUBLING, extrapolate
 from domain_embed.diagnosis.levers import (
     Yardstick,
     bound_levers,
@@ -95,26 +94,26 @@ def test_perfect_reranker_puts_what_is_there_on_top() -> None:
     assert lever.kind == "bound"
 
 
-@pytest.mark.parametrize("doublings", [0, 1, 4])
-def test_extrapolation_grows_with_each_doubling(doublings: int) -> None:
+@pytest.mark.parametrize("doublings", [0, 1, 3])
+def test_what_is_wrong_shrinks_with_every_doubling(doublings: int) -> None:
     gain, (low, high) = extrapolate(0.04, (0.02, 0.06), 500, 500 * 2**doublings, 0.5)
-    assert gain == pytest.approx(0.04 * (1 + PER_DOUBLING * doublings))
-    assert low == pytest.approx(0.02 * (1 + PER_DOUBLING * doublings * (1 - SPREAD)) - FLOOR)
-    unseen = UNSEEN_PER_DOUBLING * doublings * 0.5
-    assert high == pytest.approx(0.06 * (1 + PER_DOUBLING * doublings * (1 + SPREAD)) + FLOOR + unseen)
+    assert gain == pytest.approx(0.5 - 0.46 * 0.5 ** (PER_DOUBLING * doublings))
+    assert low == pytest.approx(0.02 - FLOOR)
+    assert high == pytest.approx(0.5 - 0.44 * 0.5 ** (FASTEST * doublings) + FLOOR)
     assert low < gain < high
 
 
 def test_extrapolation_never_promises_more_than_there_is() -> None:
     gain, (low, high) = extrapolate(0.3, (0.2, 0.4), 100, 100_000, 0.25)
-    assert (gain, low, high) == (0.25, 0.25, 0.25)
+    assert (gain, high) == (0.25, 0.25)
+    assert low == pytest.approx(0.2 - FLOOR)
 
 
-def test_what_the_probe_lost_is_extrapolated_too() -> None:
+def test_a_probe_that_lost_leaves_open_what_a_whole_training_does() -> None:
     gain, (low, high) = extrapolate(-0.02, (-0.04, 0.0), 100, 800, 0.5)
+    assert low == pytest.approx(-0.04 - FLOOR)
     assert low < gain < high
-    assert gain < -0.02
-    assert np.isclose(high, FLOOR + 3 * UNSEEN_PER_DOUBLING * 0.5)
+    assert high == pytest.approx(0.5 - 0.5 * 0.5 ** (3 * FASTEST) + FLOOR)
 
 
 def test_a_probe_that_gained_nothing_leaves_more_open_the_smaller_it_was() -> None:

@@ -19,7 +19,7 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    fast: Annotated[bool, typer.Option("--fast", help="Twelve services and one epoch: a tour in two minutes.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Twelve services and one epoch: a short tour.")] = False,
 ) -> None:
     """Fine-tune for a real domain: AWS operations found by what people want to do.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.aws import AwsDomain, aws_domain, services_argument
 from domain_embed.contracts.ports import Encoder
 from domain_embed.encoding.encoder import cpu_has_bf16
-from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
+from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.retrieval.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _ndcg(domain: AwsDomain, encoder: Encoder) -> float:
     searcher = Searcher(domain.collection(encoder, "base"), encoder, domain.settings.retrieval)
     hits = searcher.rank(list(queries.values()), 10, ["dense"], exact=True)["dense"]
     run = {key: [hit.passage_id for hit in found] for key, found in zip(queries, hits, strict=True)}
-    return float(mean_measures(score_run(run, qrels))[HEADLINE])
+    return mean_ndcg(run, qrels)
 
 
 def _operations(model: "SentenceTransformer", texts: Sequence[str]) -> float:

@@ -11,10 +11,10 @@ from typing import Any
 from benchmarks.domains import DATASETS, NAMES, Cut, Domain, domains, home_of
 from benchmarks.quality import run_product
 from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.files import RECORD_FILE
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DomainSettings, ForgettingSettings
 from domain_embed.stores.workspace import Workspace
-from domain_embed.training.checkpoint import RECORD_FILE
 
 SHARES = (0.25, 0.5, 0.75)
 

@@ -19,7 +19,7 @@ from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import make_plan, open_instance, run_assets
 from domain_embed.encoding.models import resolve_model
-from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
@@ -76,7 +76,7 @@ def measure(domain: Domain, peers: list[str]) -> dict[str, Any]:
     for peer in peers:
         seconds[peer], path = PEERS[peer](domain, base, domain.folder / "peers")
         runs[peer] = dense_run(domain, path)
-    scores = {name: score_run(run, qrels)[HEADLINE] for name, run in runs.items()}
+    scores = {name: ndcg_scores(run, qrels) for name, run in runs.items()}
     return {
         "domain": domain.name,
         "ndcg": {name: float(score.mean()) for name, score in scores.items()}

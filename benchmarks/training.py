@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.aws import AwsDomain, aws_domain, services_argument
 from domain_embed.contracts.ports import NullTracker
 from domain_embed.contracts.tables import HARD_NEGATIVES
-from domain_embed.defs.model import mean_ndcg
 from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import RankingObjective

@@ -15,6 +15,20 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 VERSIONS = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
 
 
+def aliased(workspace: Workspace, version: str) -> str:
+    """The collection of a version.
+
+    Raises SettingsError for a version there is none of, and NotReadyError when no run has made it.
+    """
+    _require_version(version)
+    return workspace.aliased(VERSIONS[version])
+
+
+def _require_version(version: str) -> None:
+    if version not in VERSIONS:
+        raise SettingsError(f"version {version!r} is not one of {', '.join(VERSIONS)}")
+
+
 class Searcher:
     """Searches one version of a domain for the members of some groups. Any number of threads may use it at once.
 
@@ -27,8 +41,7 @@ class Searcher:
 
     def __init__(self, workspace: Workspace, version: str, groups: Sequence[str] | None) -> None:
         """`open` is the way for applications."""
-        if version not in VERSIONS:
-            raise SettingsError(f"version {version!r} is not one of {', '.join(VERSIONS)}")
+        _require_version(version)
         self._workspace = workspace
         self._version = version
         self._groups = groups if groups is None or isinstance(groups, str) else tuple(groups)
@@ -120,6 +133,6 @@ class Searcher:
 
     def _open(self) -> BoundSearcher:
         settings = self._workspace.settings
-        name = self._workspace.aliased(VERSIONS[self._version])
+        name = aliased(self._workspace, self._version)
         reranker = self._workspace.reranker()
         return self._workspace.searcher(name, settings.retrieval, reranker, access=settings.access, groups=self._groups)

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from domain_embed.commands.options import INTERRUPTED, AsJson, Name
-from domain_embed.console import errors, print_diagnosis, print_json, show_log
-from domain_embed.settings import Environment
+from domain_embed.commands.options import AsJson, Name, interruptible, open_workspace
+from domain_embed.console import print_json, show_log
+from domain_embed.printing.evidence import print_diagnosis
 
 app = typer.Typer()
 
@@ -21,23 +21,17 @@ def diagnose(
 
     What the diagnosis reads is brought up to date first: passages, the base model's collection, judgments, splits.
     """
-    environment = Environment.read()
-    environment.settings(name)
+    workspace = open_workspace(name)
     from domain_embed.definitions import build_definitions
     from domain_embed.defs.runs import make_plan, open_instance, run_assets, upstream
-    from domain_embed.stores.workspace import Workspace
 
     show_log(quiet=as_json)
-    workspace = Workspace(environment, name)
-    with open_instance(environment) as instance:
+    with open_instance(workspace.environment) as instance:
         found = make_plan(instance, workspace)
         names = [asset for asset in upstream("diagnosis") if asset in {*found.stale, *found.may_run}]
         if names:
-            try:
-                run_assets(instance, workspace, build_definitions(environment, [name]), names)
-            except KeyboardInterrupt:
-                errors.print("interrupted: what was made stays, and the same command goes on from there")
-                raise typer.Exit(INTERRUPTED) from None
+            with interruptible():
+                run_assets(instance, workspace, build_definitions(workspace.environment, [name]), names)
     stored = workspace.diagnosis()
     if as_json:
         print_json(stored)

@@ -10,8 +10,9 @@ import typer
 from domain_embed.commands.options import Name
 from domain_embed.commands.serving import search
 from domain_embed.commands.work import run
-from domain_embed.console import ask_for_files, console, print_new_domain
+from domain_embed.console import ask_for_files, console
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.printing.work import print_new_domain
 from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, json_schema, render_yaml
 
 app = typer.Typer()

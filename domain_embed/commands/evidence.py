@@ -6,17 +6,16 @@ from typing import Annotated
 
 import typer
 
-from domain_embed.commands.options import AsJson, Name
-from domain_embed.console import (
+from domain_embed.commands.options import AsJson, Name, open_workspace
+from domain_embed.console import print_json
+from domain_embed.printing.evidence import (
     print_contrast,
     print_export,
     print_import,
-    print_json,
     print_quality,
     print_report,
     report_json,
 )
-from domain_embed.settings import Environment
 
 app = typer.Typer()
 
@@ -33,11 +32,8 @@ def report(
 ) -> None:
     """Show the latest evaluation: figures, comparisons with intervals, and the verdict."""
     from domain_embed.defs.runs import open_instance, timings
-    from domain_embed.stores.workspace import Workspace
 
-    environment = Environment.read()
-    environment.settings(name)
-    workspace = Workspace(environment, name)
+    workspace = open_workspace(name)
     stored = workspace.latest_report()
     if trec is not None:
         from domain_embed.evaluation.trec import export_trec
@@ -45,7 +41,7 @@ def report(
         folder = workspace.report_folder()
         export_trec(folder / "runs.parquet", folder / "qrels.parquet", trec)
     if as_json:
-        with open_instance(environment) as instance:
+        with open_instance(workspace.environment) as instance:
             print_json(report_json(stored, timings(instance, name)))
     else:
         print_report(stored)
@@ -64,10 +60,9 @@ def compare(
 ) -> None:
     """Compare any two systems, query by query: what the first changes against the second, and how sure that is."""
     from domain_embed.evaluation.contrast import contrast, read_scores
-    from domain_embed.stores.workspace import Workspace
 
-    environment = Environment.read()
-    workspace, settings = Workspace(environment, name), environment.settings(name).evaluation
+    workspace = open_workspace(name)
+    settings = workspace.settings.evaluation
     scores = []
     for named in (first, second):
         version, _, system = named.rpartition(":")
@@ -87,11 +82,7 @@ def quality(
     as_json: AsJson = False,
 ) -> None:
     """Show what looks wrong with passages and judgments, what it costs, and what to do about it."""
-    from domain_embed.stores.workspace import Workspace
-
-    environment = Environment.read()
-    environment.settings(name)
-    summary = Workspace(environment, name).quality()
+    summary = open_workspace(name).quality()
     if as_json:
         print_json(summary)
     else:
@@ -118,12 +109,10 @@ def review(
     domain's folder; the next run goes by them.
     """
     from domain_embed.judgments.sheets import export_review, import_review
-    from domain_embed.stores.workspace import Workspace
 
-    environment = Environment.read()
-    workspace, settings = Workspace(environment, name), environment.settings(name)
+    workspace = open_workspace(name)
     path = sheet or workspace.folder / "review.xlsx"
-    decisions = workspace.folder / settings.review.decisions
+    decisions = workspace.folder / workspace.settings.review.decisions
     if take_in:
         taken = import_review(path, decisions, reviewer)
         print_import(taken, as_json=as_json)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain_embed.commands.options import AsJson, Name
+from domain_embed.commands.options import AsJson, Name, open_workspace
 from domain_embed.console import console, print_json, quiet_libraries
-from domain_embed.contracts.errors import SettingsError
-from domain_embed.settings import Environment, ModelSettings
+from domain_embed.settings import ModelSettings
 
 if TYPE_CHECKING:
     from domain_embed.contracts.records import CollectionInfo
@@ -30,16 +29,11 @@ def export(
 ) -> None:
     """Write a model as a sentence-transformers folder with a model card: training data, figures, limits."""
     from domain_embed.promotion.export import export_model
-    from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+    from domain_embed.serving import aliased
 
-    aliases = {"champion": LIVE, "challenger": CHALLENGER, "base": BASE}
-    if version not in aliases:
-        raise SettingsError(f"--version {version!r} is not one of {', '.join(aliases)}")
-    environment = Environment.read()
-    environment.settings(name)
-    workspace = Workspace(environment, name)
+    workspace = open_workspace(name)
     quiet_libraries()
-    info = workspace.vector_store.open(workspace.aliased(aliases[version])).info
+    info = workspace.vector_store.open(aliased(workspace, version)).info
     about = _provenance(workspace, info, version)
     settings = ModelSettings(**info.model_settings)
     source = workspace.model_location(info.model)
@@ -51,13 +45,9 @@ def export(
 
 
 def _provenance(workspace: "Workspace", info: "CollectionInfo", version: str) -> "Provenance":
-    import json
-
     from domain_embed.promotion.export import Provenance
-    from domain_embed.training.checkpoint import RECORD_FILE
 
-    path = workspace.checkpoints / info.fingerprint / RECORD_FILE
-    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    record = workspace.checkpoint_record(info.fingerprint) or {}
     known = workspace.reference(info.fingerprint)
     splits = known.read("splits").read(["split"]) if known.has("splits") else None
     reports = [one for one in workspace.all_reports() if one["evidence"]["challenger_fingerprint"] == info.fingerprint]

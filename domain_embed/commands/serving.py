@@ -5,24 +5,16 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from domain_embed.commands.options import AsJson, Name
-from domain_embed.console import (
-    console,
-    print_advice,
-    print_hits,
-    print_json,
-    print_move,
-    print_versions,
-    quiet_libraries,
-)
+from domain_embed.commands.options import AsJson, Name, open_workspace
+from domain_embed.console import console, print_json, quiet_libraries
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import Mode
+from domain_embed.printing.serving import print_advice, print_hits, print_move, print_versions
 from domain_embed.retrieval.filters import FORMS, parse_filters
 from domain_embed.settings import Environment
 
 if TYPE_CHECKING:
     from domain_embed.stores.tracking import Tracking
-    from domain_embed.stores.workspace import Workspace
 
 
 app = typer.Typer()
@@ -71,7 +63,7 @@ def versions(name: Name, as_json: AsJson = False) -> None:
     """List the collections, oldest first: their model, size, age and quality, and which one is live."""
     from domain_embed.cutover import version_rows
 
-    rows = version_rows(_workspace(name))
+    rows = version_rows(open_workspace(name))
     if as_json:
         print_json({"domain": name, "collections": rows})
     else:
@@ -89,7 +81,7 @@ def promote(
     from domain_embed.cutover import promote_challenger
 
     quiet_libraries()
-    workspace = _workspace(name)
+    workspace = open_workspace(name)
     move = promote_challenger(workspace, reason=reason, force=force)
     _tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
@@ -109,7 +101,7 @@ def prune(
     """Remove old collections, but never what is in use or what a rollback would put back."""
     from domain_embed.cutover import prune_workspace
 
-    removed = [info.name for info in prune_workspace(_workspace(name), keep)]
+    removed = [info.name for info in prune_workspace(open_workspace(name), keep)]
     if as_json:
         print_json({"domain": name, "removed": removed})
     else:
@@ -124,19 +116,15 @@ def advise(
 ) -> None:
     """Measure index settings on your passages and validation queries, and recommend: recall, time, memory, nDCG@10."""
     from domain_embed.advisor import advise as measure_candidates
-    from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
-    from domain_embed.serving import VERSIONS
+    from domain_embed.evaluation.measures import mean_ndcg
+    from domain_embed.serving import aliased
 
     quiet_libraries()
-    workspace = _workspace(name)
-    if version not in VERSIONS:
-        raise SettingsError(f"version {version!r} is not one of {', '.join(VERSIONS)}")
-    collection = workspace.vector_store.open(workspace.aliased(VERSIONS[version]))
+    workspace = open_workspace(name)
+    collection = workspace.vector_store.open(aliased(workspace, version))
     queries, qrels = workspace.judged("validation")
     vectors = workspace.encoder_of(collection.info).encode_queries(list(queries.values()))
-    advice = measure_candidates(
-        collection, dict(zip(queries, vectors, strict=True)), lambda run: mean_measures(score_run(run, qrels))[HEADLINE]
-    )
+    advice = measure_candidates(collection, dict(zip(queries, vectors, strict=True)), lambda run: mean_ndcg(run, qrels))
     if as_json:
         rows = [{**asdict(one), "settings": one.settings.model_dump()} for one in advice.measured]
         print_json({"exact_ndcg": advice.exact_ndcg, "recommended": advice.recommended, "candidates": rows})
@@ -150,21 +138,13 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
     from domain_embed.promotion.champion import PromotionLog, roll_back
     from domain_embed.stores.workspace import LIVE
 
-    workspace = _workspace(name)
+    workspace = open_workspace(name)
     move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
     _tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
         print_json(asdict(move))
     else:
         console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
-
-
-def _workspace(name: str) -> "Workspace":
-    from domain_embed.stores.workspace import Workspace
-
-    environment = Environment.read()
-    environment.settings(name)
-    return Workspace(environment, name)
 
 
 def _tracking(environment: Environment) -> "Tracking":

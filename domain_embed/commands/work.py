@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from domain_embed.commands.options import INTERRUPTED, AsJson, Name
-from domain_embed.console import errors, print_json, print_plan, print_run, print_statuses, show_log
+from domain_embed.commands.options import AsJson, Name, interruptible, open_workspace
+from domain_embed.console import print_json, show_log
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.printing.work import print_plan, print_run, print_statuses
 from domain_embed.settings import Environment
 
 app = typer.Typer()
@@ -16,12 +17,10 @@ app = typer.Typer()
 def plan(name: Name, as_json: AsJson = False) -> None:
     """Show what is stale now and why, and what may run again after it. Nothing is run."""
     from domain_embed.defs.runs import make_plan, open_instance
-    from domain_embed.stores.workspace import Workspace
 
-    environment = Environment.read()
-    environment.settings(name)
-    with open_instance(environment) as instance:
-        found = make_plan(instance, Workspace(environment, name))
+    workspace = open_workspace(name)
+    with open_instance(workspace.environment) as instance:
+        found = make_plan(instance, workspace)
     if as_json:
         print_json({
             "domain": name,
@@ -67,16 +66,13 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Bring a domain up to date: run what is stale and what really changes after it, in one Dagster run."""
-    environment = Environment.read()
-    environment.settings(name)
+    workspace = open_workspace(name)
     from domain_embed.definitions import build_definitions
     from domain_embed.defs.graph import RECIPES
     from domain_embed.defs.runs import make_plan, open_instance, run_assets
-    from domain_embed.stores.workspace import Workspace
 
     show_log(quiet=as_json)
-    workspace = Workspace(environment, name)
-    with open_instance(environment) as instance:
+    with open_instance(workspace.environment) as instance:
         found = make_plan(instance, workspace)
         if select is not None:
             names = [part.strip() for part in select.split(",") if part.strip()]
@@ -88,11 +84,9 @@ def run(
         if names:
             if not as_json:
                 print_plan(name, found)
-            try:
-                outcome = run_assets(instance, workspace, build_definitions(environment, [name]), names, force=force)
-            except KeyboardInterrupt:
-                errors.print("interrupted: what was made stays, and the same command goes on from there")
-                raise typer.Exit(INTERRUPTED) from None
+            definitions = build_definitions(workspace.environment, [name])
+            with interruptible():
+                outcome = run_assets(instance, workspace, definitions, names, force=force)
     print_run(name, outcome, workspace, as_json=as_json)
 
 

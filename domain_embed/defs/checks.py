@@ -27,7 +27,7 @@ def build_checks(domain: str, settings: DomainSettings) -> list[dg.AssetChecksDe
 
 def leakage_result(leakage: Leakage, *, given: bool) -> Result:
     """A query asked in two splits is an error; so is a shared positive, unless the splits were given that way."""
-    if leakage.shares_queries or (leakage.shares_positives and not given):
+    if leakage.spoils(given=given):
         severity, told = dg.AssetCheckSeverity.ERROR, "the splits leak: figures on the test set would mean nothing"
     elif leakage.shares_positives:
         severity = dg.AssetCheckSeverity.WARN

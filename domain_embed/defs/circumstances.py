@@ -1,13 +1,12 @@
 """What eval_report finds out beside the figures: gates, validation, forgetting, answers, and how the system serves."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from domain_embed.contracts.records import Comparison, Mode, Qrels, Run
+from domain_embed.contracts.records import Comparison, Mode, Qrels, Run, embedded_text
 from domain_embed.defs.work import Work
 from domain_embed.evaluation.containment import measure_containment
-from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.names import mode_of, system_name
 from domain_embed.evaluation.serving import measure_serving
 from domain_embed.evaluation.significance import compare
@@ -18,7 +17,6 @@ from domain_embed.indexing.parity import check_parity
 from domain_embed.judgments.leakage import measure_leakage
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.stores.workspace import Workspace
-from domain_embed.training.checkpoint import RECORD_FILE
 
 
 def circumstances(
@@ -46,8 +44,7 @@ def with_negatives(workspace: Workspace, qrels: dict[str, dict[str, int]]) -> di
 
 def training_record(workspace: Workspace, fingerprint: str) -> TrainingRecord:
     """How the model was trained, as far as its folder says."""
-    path = workspace.checkpoints / fingerprint / RECORD_FILE
-    return TrainingRecord.of(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else TrainingRecord()
+    return TrainingRecord.of(workspace.checkpoint_record(fingerprint) or {})
 
 
 def _gates(work: Work, searchers: Mapping[str, Searcher]) -> tuple[Gate, ...]:
@@ -56,8 +53,7 @@ def _gates(work: Work, searchers: Mapping[str, Searcher]) -> tuple[Gate, ...]:
     leakage = measure_leakage(tables.read("splits").read(), None)
     given = work.settings.splits.strategy == "given"
     shared = f"{sum(leakage.queries.values())} queries and {sum(leakage.positives.values())} positives in two splits"
-    leaks = leakage.shares_queries or (leakage.shares_positives and not given)
-    gates = [Gate(name="leakage", passed=not leaks, detail=shared)]
+    gates = [Gate(name="leakage", passed=not leakage.spoils(given=given), detail=shared)]
     for name, searcher in searchers.items():
         collection = searcher.collection
         findings = check_parity(collection, tables.read("passages"), work.workspace.encoder_of(collection.info))
@@ -74,7 +70,7 @@ def _validation(work: Work, variant: str, searchers: Mapping[str, Searcher]) -> 
     compared = {name: searchers[name] for name in ("tuned", "base")}
     runs = run_systems(compared, queries, [variant])
     tuned, base = (system_name(name, variant) for name in compared)
-    scores = (score_run(runs[system], qrels)[HEADLINE] for system in (tuned, base))
+    scores = (ndcg_scores(runs[system], qrels) for system in (tuned, base))
     settings = work.settings.evaluation
     return compare(tuned, base, HEADLINE, *scores, resamples=settings.resamples, seed=settings.seed)
 
@@ -87,7 +83,8 @@ def _containment(work: Work, searcher: Searcher, runs: Mapping[str, Run], qrels:
             answers.setdefault(query_id, []).append(answer)
 
     def fetch(passage_ids: Sequence[str]) -> dict[str, str]:
-        return {point.passage_id: f"{point.title} {point.text}" for point in searcher.collection.fetch(passage_ids)}
+        points = searcher.collection.fetch(passage_ids)
+        return {point.passage_id: embedded_text(point.title, point.text) for point in points}
 
     settings = work.settings.evaluation
     return measure_containment(runs, answers, qrels, fetch, resamples=settings.resamples, seed=settings.seed)

@@ -8,13 +8,13 @@ import dagster as dg
 
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import require_parity
-from domain_embed.defs.live import current_collections
+from domain_embed.defs.collections import current_collections
 from domain_embed.defs.work import Produced, Stopped, Work, record_table
 from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
 from domain_embed.diagnosis.page import render_html
 from domain_embed.promotion.champion import Move, PromotionLog, settle
-from domain_embed.settings import BothAdapter, QueryAdapter
+from domain_embed.settings import ADAPTERS
 from domain_embed.stores.workspace import BASE, LIVE
 
 
@@ -53,7 +53,7 @@ def held_back(work: Work) -> Stopped | None:
     is settled as after a refused model.
     """
     workspace = work.workspace
-    adapts = isinstance(work.settings.training.method, QueryAdapter | BothAdapter)  # another lever than fine-tuning
+    adapts = isinstance(work.settings.training.method, ADAPTERS)  # another lever than fine-tuning
     goes_on = work.forced or adapts or work.settings.diagnosis.on_negative == "continue"
     if goes_on or not workspace.has_diagnosis:
         return None

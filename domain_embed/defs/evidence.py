@@ -14,12 +14,12 @@ from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
 from domain_embed.defs.circumstances import circumstances, training_record, with_negatives
+from domain_embed.defs.collections import bring_up, current_collections
 from domain_embed.defs.labels import queries_per_split
-from domain_embed.defs.model import mean_ndcg
 from domain_embed.defs.plots import intervals_markdown
 from domain_embed.defs.work import Produced, Work, record_table
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
-from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.evaluation.measures import HEADLINE, mean_ndcg
 from domain_embed.evaluation.movement import (
     Movement,
     Unjudged,
@@ -35,7 +35,6 @@ from domain_embed.evaluation.slices import label_queries
 from domain_embed.evaluation.subject import Subject
 from domain_embed.evaluation.systems import every_variant, run_systems
 from domain_embed.evaluation.trec import save_qrels, save_runs
-from domain_embed.indexing.build import build_collection
 from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.verdict import decide
 from domain_embed.retrieval.fusion import EQUAL_WEIGHT
@@ -82,7 +81,7 @@ def champion(work: Work) -> Produced:
     challenger, base = infos[workspace.aliased(CHALLENGER)], infos[workspace.aliased(BASE)]
     verdict = stored_verdict(workspace, challenger, work.settings, promote_anyway=work.promote_anyway)
     shadow = shadow_comparison(workspace, challenger.name) if verdict.promote else None
-    current = {info.fingerprint: info for info in infos.values() if info.passages_version == base.passages_version}
+    current = current_collections(work)
     move = settle(
         store, PromotionLog(workspace.promotions), LIVE, verdict, challenger, current, base.fingerprint,
         lambda info: require_parity(workspace, info), override_hold=work.forced, shadow=shadow,
@@ -116,13 +115,8 @@ def _searchers(work: Work, reranker: Reranker | None) -> dict[str, Searcher]:
         return found
     info = workspace.vector_store.open(live).info
     if info.fingerprint not in {searcher.collection.info.fingerprint for searcher in found.values()}:
-        encoder = workspace.encoder_of(info)
-        current = build_collection(
-            workspace.vector_store, encoder, info.model, workspace.tables.read("passages"), work.settings.sparse,
-            workspace.vector_cache(encoder.document_fingerprint), info.model_settings,
-            work.settings.chunking.model_dump(mode="json"), work.settings.index,
-        )  # fmt: skip
-        found["champion"] = _tuned_searcher(workspace, current.info.name, retrieval, reranker)
+        current = bring_up(work, info.model, info.model_settings).info
+        found["champion"] = _tuned_searcher(workspace, current.name, retrieval, reranker)
     return found
 
 

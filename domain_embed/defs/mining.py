@@ -1,18 +1,14 @@
 """Asset body that finds hard negatives."""
 
-import json
-
 from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.tables import HARD_NEGATIVES
+from domain_embed.defs.collections import bring_up
 from domain_embed.defs.work import Produced, Work, record_table, sample_table
 from domain_embed.encoding.reranker import CrossEncoderReranker
-from domain_embed.indexing.build import build_collection
 from domain_embed.mining.hard_negatives import SecondRound, mine_hard_negatives
 from domain_embed.mining.queries import training_rows
 from domain_embed.mining.report import MiningReport
-from domain_embed.settings import ModelSettings
 from domain_embed.stores.workspace import BASE, CHECKPOINT_PREFIX
-from domain_embed.training.checkpoint import RECORD_FILE
 
 
 def hard_negatives(work: Work) -> Produced:
@@ -55,18 +51,13 @@ def _second_round(work: Work) -> SecondRound | None:
     if fingerprint is None:
         return None
     model = CHECKPOINT_PREFIX + fingerprint
-    record = workspace.checkpoints / fingerprint / RECORD_FILE
-    if not record.exists():
+    record = workspace.checkpoint_record(fingerprint)
+    if record is None:
         known = sorted(path.name for path in workspace.checkpoints.glob("[!.]*/") if path.is_dir())
         raise NotReadyError(
             f"mining.checkpoint: {fingerprint!r} is no checkpoint of this domain",
             f"known: {', '.join(known)}" if known else "train once without the miner `checkpoint`",
         )
-    made_with = json.loads(record.read_text(encoding="utf-8"))["model"]
-    encoder = workspace.encoder(model, ModelSettings(**made_with))
-    built = build_collection(
-        workspace.vector_store, encoder, model, workspace.tables.read("passages"), work.settings.sparse,
-        workspace.vector_cache(encoder.document_fingerprint), made_with, work.settings.chunking.model_dump(mode="json"),
-        work.settings.index,
-    )  # fmt: skip
-    return SecondRound(fingerprint, workspace.vector_store.open(built.info.name), encoder)
+    made_with = record["model"]
+    built = bring_up(work, model, made_with).info
+    return SecondRound(fingerprint, workspace.vector_store.open(built.name), workspace.encoder_of(built))

@@ -1,6 +1,5 @@
 """Asset bodies from the base model's collection to the tuned model's."""
 
-import json
 from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from typing import Any
@@ -8,19 +7,19 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from domain_embed.contracts.errors import SettingsError, TrainingError
+from domain_embed.contracts.errors import NotReadyError, SettingsError, TrainingError
 from domain_embed.contracts.ports import Collection, Reranker
-from domain_embed.contracts.records import CollectionInfo, Qrels, Run
+from domain_embed.contracts.records import CollectionInfo
+from domain_embed.defs.collections import bring_up
 from domain_embed.defs.diagnosis import held_back
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Stopped, Work, record_table
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
-from domain_embed.indexing.build import build_collection
+from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.settings import ADAPTERS, DISTILLING, DomainSettings
 from domain_embed.stores.tracking import registered_name
-from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, write_atomically
+from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX
 from domain_embed.training.adapting import AdapterTrainer
 from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.interpolation import Sweep
@@ -58,7 +57,7 @@ def checkpoint(work: Work) -> Produced | Stopped:
     trained = trainer.train(work.workspace.checkpoints, record, work.tracker)
     _keep_pool_vectors(work, trained, validation)
     keep_reference(work.workspace, trained.fingerprint)
-    write_atomically(work.workspace.checkpoints / "challenger.json", json.dumps({"fingerprint": trained.fingerprint}))
+    work.workspace.set_newest_checkpoint(trained.fingerprint)
     tags = {"fingerprint": trained.fingerprint, "domain": work.workspace.domain}
     name = registered_name(work.workspace.domain)
     registered = work.tracker.register_model(trained.path, name, CHALLENGER, tags)
@@ -67,8 +66,9 @@ def checkpoint(work: Work) -> Produced | Stopped:
 
 def collection(work: Work) -> Produced:
     """Every passage embedded by the fine-tuned model, complete before anyone can see it."""
-    pointer = work.workspace.checkpoints / "challenger.json"
-    fingerprint = json.loads(pointer.read_text(encoding="utf-8"))["fingerprint"]
+    fingerprint = work.workspace.newest_checkpoint
+    if fingerprint is None:
+        raise NotReadyError(f"domain {work.workspace.domain!r} has no checkpoint yet", "materialize checkpoint first")
     return _build(work, CHECKPOINT_PREFIX + fingerprint, CHALLENGER)
 
 
@@ -143,24 +143,8 @@ def _require_quality(work: Work) -> None:
         )
 
 
-def mean_ndcg(run: Run, qrels: Qrels) -> float:
-    """Mean nDCG@10 of a run, as everywhere."""
-    return mean_measures(score_run(run, qrels))[HEADLINE]
-
-
 def _build(work: Work, model: str, alias: str) -> Produced:
-    encoder = work.workspace.encoder(model, work.settings.model)
-    report = build_collection(
-        work.workspace.vector_store,
-        encoder,
-        model,
-        work.workspace.tables.read("passages"),
-        work.settings.sparse,
-        work.workspace.vector_cache(encoder.document_fingerprint),
-        work.settings.model.model_dump(mode="json"),
-        work.settings.chunking.model_dump(mode="json"),
-        work.settings.index,
-    )
+    report = bring_up(work, model, work.settings.model.model_dump(mode="json"))
     work.workspace.vector_store.set_alias(alias, report.info.name)
     return Produced(
         report.info.name,

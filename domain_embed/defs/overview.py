@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from domain_embed.contracts.errors import DomainEmbedError, NotReadyError
+from domain_embed.defs.policies import DOMAIN_TAG
 from domain_embed.defs.runs import make_plan
 from domain_embed.settings import Environment
 from domain_embed.stores.workspace import LIVE, Workspace
@@ -70,7 +71,7 @@ def _report(workspace: Workspace) -> dict[str, Any]:
 
 def _running(instance: dg.DagsterInstance, domain: str) -> int:
     active = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    return instance.get_runs_count(dg.RunsFilter(statuses=active, tags={"domain": domain}))
+    return instance.get_runs_count(dg.RunsFilter(statuses=active, tags={DOMAIN_TAG: domain}))
 
 
 def _days_since(moment: str) -> float:

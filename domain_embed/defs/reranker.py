@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from typing import Any
 
+import pandas as pd
+
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Comparison, Hit, Qrels
@@ -12,7 +14,7 @@ from domain_embed.defs.model import RECORDED_PACKAGES
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.work import Produced, Work
 from domain_embed.encoding.reranker import CrossEncoderReranker
-from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
 from domain_embed.retrieval.reranking import rerank_heads
 from domain_embed.settings import RerankerSettings
@@ -103,7 +105,7 @@ def judge_reranker(
     texts = [queries[query_id] for query_id in rankings]
     new = rerank_heads(reranker, texts, {"dense": list(rankings.values())}, settings.depth)["dense"]
     before, after = (
-        score_run({query_id: [hit.passage_id for hit in hits] for query_id, hits in ranked.items()}, qrels)[HEADLINE]
+        ndcg_scores({query_id: [hit.passage_id for hit in hits] for query_id, hits in ranked.items()}, qrels)
         for ranked in (rankings, dict(zip(rankings, new, strict=True)))
     )
     comparison = compare(
@@ -123,17 +125,11 @@ def _judge(work: Work, found: Reranker) -> Judged:
 
 def _validation_set(workspace: Workspace, settings: RerankerSettings) -> tuple[dict[str, str], Qrels]:
     """Texts and judgments of a sample of the validation queries. Raises TrainingError when there are none."""
-    frame = workspace.tables.read("splits").read().to_pandas()
-    rows = frame[frame["split"] == "validation"]
-    if rows.empty:
+    texts, qrels = workspace.judged("validation")
+    if not texts:
         raise TrainingError("there are no validation queries to judge a reranker on", "raise splits.validation")
-    texts = rows.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
-    sample = texts.sample(min(settings.queries, len(texts)), random_state=settings.seed).sort_index()
-    qrels: dict[str, dict[str, int]] = {query_id: {} for query_id in sample.index}
-    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
-        if query_id in qrels:
-            qrels[query_id][passage_id] = int(grade)
-    return dict(sample), qrels
+    sample = pd.Series(texts).sample(min(settings.queries, len(texts)), random_state=settings.seed).sort_index()
+    return dict(sample), {query_id: qrels[query_id] for query_id in sample.index}
 
 
 def _train(work: Work) -> TrainedReranker:

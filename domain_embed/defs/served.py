@@ -13,7 +13,7 @@ from domain_embed.defs.data import query_log
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import new_passages
 from domain_embed.defs.work import Produced, Work, joint_version, record_table
-from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
 from domain_embed.monitoring.drift import sample_queries, unlike_share, unseen_words_share
 from domain_embed.monitoring.query_log import read_query_log
@@ -135,7 +135,7 @@ def _judged(work: Work, log: pd.DataFrame, info: CollectionInfo) -> Comparison |
     mode, queries = work.settings.retrieval.mode, list(served)
     ranked = work.workspace.searcher(base, work.settings.retrieval).rank(queries, TOP, [mode])[mode]
     without = {query: [hit.passage_id for hit in hits] for query, hits in zip(queries, ranked, strict=True)}
-    figures = [score_run(run, qrels)[HEADLINE] for run in (served, without)]
+    figures = [ndcg_scores(run, qrels) for run in (served, without)]
     evaluation = work.settings.evaluation
     return compare(
         "served", f"base/{mode}", HEADLINE, *figures, resamples=evaluation.resamples, seed=evaluation.seed

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.diagnosis.causes import DEPTH
 from domain_embed.diagnosis.rankings import Rankings, drawn
-from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.settings import AdapterSettings, DiagnosisSettings
 from domain_embed.training.adapter import LinearAdapter, train_query_adapter
 
@@ -66,4 +65,4 @@ def adapted_scores(
     run = {
         key: [hit.passage_id for hit in hits] for key, hits in zip(rankings.query_ids, found, strict=True)
     }  # fmt: skip
-    return rankings.scores(run, HEADLINE)
+    return rankings.scores(run)

@@ -18,7 +18,7 @@ from domain_embed.diagnosis.levers import Lever, Yardstick
 from domain_embed.diagnosis.rankings import Rankings
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import load_model
-from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
 from domain_embed.settings import DiagnosisSettings, ModelSettings
 
@@ -46,7 +46,7 @@ class Pool:
         ids = [point.passage_id for point in self.points]
         best = np.argsort(-(queries @ passages.T), axis=1, kind="stable")[:, :DEPTH]
         run = {key: [ids[place] for place in places] for key, places in zip(self.queries, best, strict=True)}
-        return score_run(run, self.qrels)[HEADLINE]
+        return ndcg_scores(run, self.qrels)
 
 
 def neutral_pool(

@@ -27,7 +27,7 @@ from domain_embed.diagnosis.levers import (
     weighted_run,
 )
 from domain_embed.diagnosis.probe import Ground, Probe, run_probe
-from domain_embed.diagnosis.rankings import QueryMemory, Rankings, development_queries, rank_queries, texts_and_grades
+from domain_embed.diagnosis.rankings import QueryMemory, Rankings, development_queries, rank_queries
 from domain_embed.diagnosis.recommendation import FINE_TUNING, Findings, Recommendation, recommend
 from domain_embed.diagnosis.reranking import measured_reranking
 from domain_embed.diagnosis.symptoms import Examination
@@ -35,7 +35,9 @@ from domain_embed.diagnosis.unanswered import LabelLosses, label_losses
 from domain_embed.diagnosis.unseen import Windows
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.evaluation.names import system_name
 from domain_embed.evaluation.significance import compare
+from domain_embed.judgments.graded import graded_queries
 from domain_embed.settings import DomainSettings, EvaluationSettings, TrainingSettings
 
 INTERVALS = EvaluationSettings(resamples=4000)
@@ -132,7 +134,7 @@ def diagnose(material: Material, settings: DomainSettings, filters: Mapping[str,
     """
     memory, chosen = QueryMemory(material.encoder), settings.diagnosis
     rows = development_queries(material.splits, chosen.queries, chosen.seed)
-    rankings = rank_queries(*texts_and_grades(rows), material.collection, memory, settings.retrieval)
+    rankings = rank_queries(*graded_queries(rows), material.collection, memory, settings.retrieval)
     symptoms = Examination(
         rankings, material.collection, memory, material.passages,
         Windows(material.encoder.tokenizer, material.encoder.max_tokens), chosen, filters,
@@ -143,9 +145,9 @@ def diagnose(material: Material, settings: DomainSettings, filters: Mapping[str,
     causes = {one.query_id: cause_of(one) for one in symptoms}
     validation = {row["query_id"] for row in rows.to_pylist() if row["split"] == "validation"}
     by_mode = mode_scores(rankings, settings.retrieval.dense_weight)
-    levers = _levers(material, settings, memory, rankings, by_mode, causes, losses, validation)
-    weight = settings.retrieval.dense_weight
-    weight = tuned_weight(rankings) if weight is None else weight
+    given = settings.retrieval.dense_weight
+    weight = tuned_weight(rankings) if given is None else given
+    levers = _levers(material, settings, memory, rankings, by_mode, weight, causes, losses, validation)
     probe = _probe(material, settings, memory, rankings, weight)
     served = settings.retrieval.mode
     if probe is not None:
@@ -161,7 +163,7 @@ def diagnose(material: Material, settings: DomainSettings, filters: Mapping[str,
         validation=len(validation),
         failures=len(symptoms),
         dense_weight=weight,
-        systems={_name(mode): float(scores.mean()) for mode, scores in by_mode.items()},
+        systems={system_name("base", mode): float(scores.mean()) for mode, scores in by_mode.items()},
         comparisons=tuple(_compared(one, other, by_mode) for one, other in PAIRS),
         causes=_causes(symptoms, losses, rankings, material.collection, chosen.examples),
         levers=tuple(sorted(levers, key=lambda lever: (lever.kind == "bound", -lever.gain))),
@@ -172,12 +174,13 @@ def diagnose(material: Material, settings: DomainSettings, filters: Mapping[str,
 
 def _levers(
     material: Material, settings: DomainSettings, memory: QueryMemory, rankings: Rankings,
-    by_mode: "Mapping[Mode, pd.Series[float]]", causes: Mapping[str, Cause], losses: LabelLosses, validation: set[str],
+    by_mode: "Mapping[Mode, pd.Series[float]]", weight: float, causes: Mapping[str, Cause], losses: LabelLosses,
+    validation: set[str],
 ) -> list[Lever]:  # fmt: skip
     """All but fine-tuning."""
     served, count = settings.retrieval.mode, material.collection.count()
     yardstick = Yardstick(served, by_mode[served], INTERVALS)
-    levers = setting_levers(rankings, yardstick, by_mode)
+    levers = setting_levers(yardstick, by_mode, weight)
     run = weighted_run(rankings, settings.retrieval.dense_weight) if served == "weighted" else rankings.run(served)
     chosen = settings.diagnosis
     if material.reranker is not None and chosen.rerank_queries:
@@ -240,13 +243,9 @@ def _fine_tuning(probe: Probe, material: Material, mean: float) -> Lever:
 
 def _compared(one: Mode, other: Mode, by_mode: "Mapping[Mode, pd.Series[float]]") -> Comparison:
     return compare(
-        _name(one), _name(other), HEADLINE, by_mode[one], by_mode[other], resamples=INTERVALS.resamples,
-        seed=INTERVALS.seed,
+        system_name("base", one), system_name("base", other), HEADLINE, by_mode[one], by_mode[other],
+        resamples=INTERVALS.resamples, seed=INTERVALS.seed,
     )  # fmt: skip
-
-
-def _name(mode: Mode) -> str:
-    return "bm25" if mode == "sparse" else f"base/{mode}"
 
 
 def _causes(

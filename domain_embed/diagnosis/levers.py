@@ -11,7 +11,7 @@ from domain_embed.contracts.records import Comparison, Hit, Mode, Run
 from domain_embed.diagnosis.causes import Cause
 from domain_embed.diagnosis.rankings import Rankings
 from domain_embed.diagnosis.unanswered import LabelLosses
-from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.evaluation.measures import HEADLINE, mean_ndcg
 from domain_embed.evaluation.significance import bootstrap_interval, compare
 from domain_embed.retrieval.fusion import tune_weight, weigh
 from domain_embed.settings import EvaluationSettings
@@ -93,9 +93,9 @@ class Yardstick:
 def mode_scores(rankings: Rankings, weight: float | None = None) -> "dict[Mode, pd.Series[float]]":
     """nDCG@10 by query id in every mode of the base model; `weighted` is cross-validated unless `weight` is given."""
     found: dict[Mode, pd.Series[float]] = {
-        mode: rankings.scores(rankings.run(mode), HEADLINE) for mode in MODES if mode != "weighted"
+        mode: rankings.scores(rankings.run(mode)) for mode in MODES if mode != "weighted"
     }
-    found["weighted"] = rankings.scores(weighted_run(rankings, weight), HEADLINE)
+    found["weighted"] = rankings.scores(weighted_run(rankings, weight))
     return found
 
 
@@ -105,7 +105,8 @@ def weighted_run(rankings: Rankings, weight: float | None = None) -> Run:
     folds = [rankings.query_ids[fold::FOLDS] for fold in range(FOLDS)]
     run: dict[str, Sequence[str]] = {}
     for fold in folds:
-        others = [key for key in rankings.query_ids if key not in set(fold)]
+        held_out = frozenset(fold)
+        others = [key for key in rankings.query_ids if key not in held_out]
         tuned = weight if weight is not None else tuned_weight(rankings, others or fold)
         for key in fold:
             hits = weigh(dense[key], sparse[key], max(len(dense[key]), len(sparse[key])), tuned)
@@ -121,18 +122,19 @@ def tuned_weight(rankings: Rankings, query_ids: Sequence[str] | None = None) -> 
     return tune_weight(
         {key: dense[key] for key in sorted(chosen)},
         {key: sparse[key] for key in sorted(chosen)},
-        lambda run: float(rankings.scores(run, HEADLINE).loc[sorted(qrels)].mean()),
+        lambda run: mean_ndcg(run, qrels),
     )
 
 
-def setting_levers(rankings: Rankings, yardstick: Yardstick, by_mode: "Mapping[Mode, pd.Series[float]]") -> list[Lever]:
+def setting_levers(
+    yardstick: Yardstick, by_mode: "Mapping[Mode, pd.Series[float]]", dense_weight: float
+) -> list[Lever]:
     """The other modes of retrieval: nothing is trained or embedded for them."""
-    weight = tuned_weight(rankings)
     words: dict[Mode, tuple[str, str]] = {
         "dense": ("Dense retrieval alone", "`retrieval.mode: dense`"),
         "sparse": ("BM25 alone", "`retrieval.mode: sparse`"),
         "hybrid": ("Hybrid, equal weights (RRF)", "`retrieval.mode: hybrid`"),
-        "weighted": ("Hybrid, tuned weight", f"`retrieval.mode: weighted` (dense weight {weight:g})"),
+        "weighted": ("Hybrid, tuned weight", f"`retrieval.mode: weighted` (dense weight {dense_weight:g})"),
     }
     return [
         yardstick.measured(mode if mode != "sparse" else "bm25", words[mode][0], by_mode[mode], words[mode][1])
@@ -195,7 +197,7 @@ def perfect_reranking(rankings: Rankings, run: Run, yardstick: Yardstick) -> Lev
     ideal = {
         key: sorted(ranked, key=lambda one: -rankings.qrels[key].get(one, 0)) for key, ranked in run.items()
     }  # fmt: skip
-    scores = rankings.scores(ideal, HEADLINE)
+    scores = rankings.scores(ideal)
     found = yardstick.compare("reranker", scores)
     return Lever(
         "reranker", "A reranker", "bound", found.delta, found.ci95, float(scores.mean()),

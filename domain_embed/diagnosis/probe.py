@@ -12,12 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from domain_embed.contracts.ports import Collection, Encoder, NullTracker, TableReader
-from domain_embed.contracts.records import Hit, Mode, Qrels, Run
+from domain_embed.contracts.records import Hit, Mode, Run
 from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.diagnosis.causes import DEPTH
 from domain_embed.diagnosis.rankings import Rankings, drawn
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
+from domain_embed.evaluation.measures import mean_ndcg, ndcg_scores
 from domain_embed.retrieval.fusion import fuse, weigh
 from domain_embed.settings import DiagnosisSettings, ModelSettings, TrainingSettings
 from domain_embed.training.fit import Fit
@@ -83,12 +83,12 @@ def run_probe(
     asked = drawn(ground.splits, "validation", settings.probe_queries, settings.seed)
     if served == "sparse" or len(pairs) < FEWEST_PAIRS or not len(asked):
         return None
-    validation = validation_set(asked, ground.collection, ground.encoder, POOL_DEPTH, _mean_ndcg)
+    validation = validation_set(asked, ground.collection, ground.encoder, POOL_DEPTH, mean_ndcg)
     data = training_pairs(pairs, HARD_NEGATIVES.empty_table(), ground.passages)
     with tempfile.TemporaryDirectory(prefix="domain-embed-probe-") as folder:
         # Not the trainer, which gives the base model back where nothing is better: what was learned is to be seen.
         batches = epoch_batches(data, RECIPE.batch_size, RECIPE.hard_negatives, RECIPE.seed, 0)
-        fit = Fit(ground.base, ground.model, RECIPE, data, [batches], validation, _mean_ndcg)
+        fit = Fit(ground.base, ground.model, RECIPE, data, [batches], validation, mean_ndcg)
         started = time.monotonic()
         fitted = fit.run(Path(folder), NullTracker())
         seconds = time.monotonic() - started
@@ -107,8 +107,8 @@ def run_probe(
     after = fused.run(validation, queries, tuned)
     return Probe(
         pairs=len(data.pairs),
-        before=score_run(before, validation.qrels)[HEADLINE],
-        after=score_run(after, validation.qrels)[HEADLINE],
+        before=ndcg_scores(before, validation.qrels),
+        after=ndcg_scores(after, validation.qrels),
         train_s=max(0.0, seconds - rate * len(validation.passages)),
         embed_s=rate * ground.collection.count(),
         pool=len(validation.passages),
@@ -140,7 +140,3 @@ class _Fusion:
             case "weighted":
                 return weigh(dense, sparse, DEPTH, self._weight)
         return dense
-
-
-def _mean_ndcg(run: Run, qrels: Qrels) -> float:
-    return mean_measures(score_run(run, qrels))[HEADLINE]

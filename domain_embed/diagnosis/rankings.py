@@ -13,7 +13,7 @@ from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import Hit, Mode, Qrels, Run
 from domain_embed.diagnosis.causes import DEPTH
-from domain_embed.evaluation.measures import score_run
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import RetrievalSettings
 
@@ -66,9 +66,9 @@ class Rankings:
             for query_id, hits in zip(self.queries, self.hits[mode], strict=True)
         }
 
-    def scores(self, run: Run, measure: str) -> "pd.Series[float]":
-        """One measure of a run by query id."""
-        return score_run(run, self.qrels)[measure]
+    def scores(self, run: Run) -> "pd.Series[float]":
+        """nDCG@10 of a run by query id."""
+        return ndcg_scores(run, self.qrels)
 
 
 def development_queries(splits: pa.Table, limit: int, seed: int) -> pa.Table:
@@ -88,15 +88,6 @@ def drawn(splits: pa.Table, split: str, limit: int, seed: int) -> pa.Table:
     ids = np.array(sorted(set(rows["query_id"].to_pylist())), dtype=object)
     chosen = ids[np.random.default_rng(seed).permutation(len(ids))[:limit]].tolist()
     return rows.filter(pc.is_in(rows["query_id"], pa.array(chosen, pa.string())))
-
-
-def texts_and_grades(splits: pa.Table) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """Text and grades by query id, sorted."""
-    rows = splits.sort_by([("query_id", "ascending"), ("passage_id", "ascending")]).to_pylist()
-    qrels: dict[str, dict[str, int]] = {}
-    for row in rows:
-        qrels.setdefault(row["query_id"], {})[row["passage_id"]] = row["grade"]
-    return {row["query_id"]: row["query"] for row in rows}, qrels
 
 
 def rank_queries(

@@ -7,7 +7,6 @@ from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import Run, embedded_text
 from domain_embed.diagnosis.levers import Lever, Yardstick
 from domain_embed.diagnosis.rankings import Rankings
-from domain_embed.evaluation.measures import HEADLINE
 
 READ = 20
 """Passages of each query."""
@@ -36,7 +35,7 @@ def measured_reranking(
             scores = reranker.score([(rankings.queries[key], texts[one]) for one in head])
             ordered[key] = [head[place] for place in np.argsort(-scores, kind="stable")] + list(run[key][READ:])
             progress.update(1)
-    scores_by_query = rankings.scores(ordered, HEADLINE).loc[chosen]
+    scores_by_query = rankings.scores(ordered).loc[chosen]
     return yardstick.measured(
         "reranker", "The reranker", scores_by_query, "`retrieval.rerank: true`",
         note=f"ordering the first {READ}, on {len(chosen):,} of the queries",

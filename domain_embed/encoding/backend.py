@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from domain_embed.contracts.errors import StoreError
 from domain_embed.encoding import openvino
 from domain_embed.encoding.encoder import TorchEncoder, cpu_has_bf16
 from domain_embed.encoding.models import ModelError, document_fingerprint, load_model
+from domain_embed.files import keep_file
 from domain_embed.settings import Backend, ModelSettings, Precision
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _MeasuringEncoder(TorchEncoder):
         # Speed is known from another model of this shape; whether the vectors are the same, for each model anew.
         found = _measure(super().encode_documents, other, spread(texts, MEASURED_TEXTS), known)
         if known is None:
-            _write_choice(record, found)
+            keep_file(record, json.dumps(asdict(found), indent=1))
         logger.info(found.describe(openvino.processor_name()))
         return other if found.backend == "openvino" else self
 
@@ -216,14 +216,3 @@ def _read_choice(path: Path) -> Choice | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is damaged: {error}", "delete it: it is measured again") from error
-
-
-def _write_choice(path: Path, choice: Choice) -> None:
-    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(choice), indent=1), encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error

@@ -1,6 +1,6 @@
 """The torch encoder: sentence-transformers' model, length-sorted batches of bounded tokens, bf16 where it pays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -40,7 +40,7 @@ class TorchEncoder:
         self.document_fingerprint = document_fingerprint(model, settings)
         self.dimensions: int = settings.dimensions or model.get_embedding_dimension()
         self._settings = settings
-        self._model = model.to(_inference_dtype(model.device.type, precision))
+        self._model = model.to(inference_dtype(model.device.type, precision))
         self.max_tokens: int = model.max_seq_length or 512
         on_cpu = model.device.type == "cpu"
         self._tokens_per_batch = None if on_cpu else GPU_TOKENS_PER_BATCH
@@ -104,6 +104,13 @@ def length_sorted_batches(
     """
     cut = [text[: max_tokens * CHARACTERS_PER_TOKEN] for text in texts]
     tokenized = model.tokenizer(cut, truncation=True, max_length=max_tokens, return_attention_mask=True)
+    return padded_batches(model.tokenizer, tokenized, tokens_per_batch)
+
+
+def padded_batches(
+    tokenizer: Any, tokenized: Mapping[str, Sequence[Any]], tokens_per_batch: int
+) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
+    """(rows, padded model inputs) per batch of what a tokenizer gave, longest first; see `length_sorted_batches`."""
     lengths = np.array([len(ids) for ids in tokenized["input_ids"]])
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
@@ -111,7 +118,7 @@ def length_sorted_batches(
         size = max(1, tokens_per_batch // int(lengths[order[start]]))
         rows = order[start : start + size]
         inputs = {name: [values[row] for row in rows] for name, values in tokenized.items()}
-        batches.append((rows, dict(model.tokenizer.pad(inputs, return_tensors="pt"))))
+        batches.append((rows, dict(tokenizer.pad(inputs, return_tensors="pt"))))
         start += size
     return batches
 
@@ -127,15 +134,22 @@ def _single_threaded_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
 
 
-def _inference_dtype(device: str, precision: Precision) -> Any:
+def inference_dtype(device: str, precision: Precision = "auto") -> Any:
     """By default bf16 where the hardware multiplies it natively, fp16 on an older GPU, else fp32."""
     import torch
 
     if precision != "auto":
         return torch.bfloat16 if precision == "bf16" else torch.float32
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if device == "cpu" and cpu_has_bf16() else torch.float32
+    if has_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if device == "cuda" else torch.float32
+
+
+def has_bf16(device: str) -> bool:
+    """Whether this device multiplies bf16 natively."""
+    import torch
+
+    return torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
 
 
 def cpu_has_bf16() -> bool:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from domain_embed.settings import ModelSettings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 PACKAGE_PREFIX = "package:"
 UNUSED_WEIGHTS = ("pooler.",)
@@ -143,12 +145,9 @@ def document_fingerprint(model: "SentenceTransformer", settings: ModelSettings) 
 
 
 def _fingerprint(model: "SentenceTransformer", settings: ModelSettings, children: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
     weights = {name: tensor for name, tensor in model.state_dict().items() if name.split(".")[0] in children}
-    for name, tensor in sorted(weights.items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
-    digest.update(_tokenizer_config(model).encode())
+    digest = weights_digest(weights)
+    digest.update(tokenizer_config(model.tokenizer).encode())
     for module in list(children.values())[1:]:
         digest.update(f"{type(module).__name__} {_module_config(module)}".encode())
     digest.update(repr((settings.query_prompt, settings.document_prompt, model.max_seq_length)).encode())
@@ -159,9 +158,18 @@ def _fingerprint(model: "SentenceTransformer", settings: ModelSettings, children
     return digest.hexdigest()[:16]
 
 
-def _tokenizer_config(model: "SentenceTransformer") -> str:
-    """All of the tokenizer but truncation and padding, which every call sets anew and saving keeps."""
-    config = json.loads(model.tokenizer.backend_tokenizer.to_str())
+def weights_digest(weights: Mapping[str, "Tensor"]) -> "hashlib._Hash":
+    """A SHA-256 of names, shapes and values, in fp32, to which more can be added."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
+    return digest
+
+
+def tokenizer_config(tokenizer: Any) -> str:
+    """All of a tokenizer but truncation and padding, which every call sets anew and saving keeps."""
+    config = json.loads(tokenizer.backend_tokenizer.to_str())
     return json.dumps({name: value for name, value in config.items() if name not in ("truncation", "padding")})
 
 

@@ -1,7 +1,5 @@
 """Cross-encoders: query and passage read together, one score a pair."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.encoding.encoder import CHARACTERS_PER_TOKEN, cpu_has_bf16
-from domain_embed.encoding.models import ModelError
+from domain_embed.encoding.encoder import (
+    CHARACTERS_PER_TOKEN,
+    TOKENS_PER_BATCH,
+    inference_dtype,
+    padded_batches,
+)
+from domain_embed.encoding.models import ModelError, tokenizer_config, weights_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-TOKENS_PER_BATCH = 1024
-"""Per forward pass, padding included; as for encoders, more is no faster on a CPU."""
 PAIRS_PER_WINDOW = 2048
 """Tokenized and sorted by length together; bounds memory."""
 _HINT = "a reranker must be a sequence-classification model with one label: a hub id, a folder, or package:NAME/FOLDER"
@@ -31,7 +32,7 @@ class CrossEncoderReranker:
     def __init__(self, model: "CrossEncoder", max_tokens: int) -> None:
         self.max_tokens = max_tokens
         self.fingerprint = reranker_fingerprint(model, max_tokens)
-        self._model = model.to(compute_dtype(model.device.type)).eval()
+        self._model = model.to(inference_dtype(model.device.type)).eval()
 
     @classmethod
     def load(cls, name: str, max_tokens: int | None = None, *, device: str | None = None) -> "CrossEncoderReranker":
@@ -101,14 +102,8 @@ def reranker_fingerprint(model: "CrossEncoder", max_tokens: int) -> str:
 
     Not over device, number format or library versions, which change scores by rounding only.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
-    tokenizer: dict[str, Any] = json.loads(model.tokenizer.backend_tokenizer.to_str())
-    for set_by_every_call in ("truncation", "padding"):
-        tokenizer.pop(set_by_every_call, None)
-    digest.update(json.dumps(tokenizer).encode())
+    digest = weights_digest(model.state_dict())
+    digest.update(tokenizer_config(model.tokenizer).encode())
     digest.update(str(max_tokens).encode())
     return digest.hexdigest()[:16]
 
@@ -122,28 +117,10 @@ def pair_batches(
     characters = max_tokens * CHARACTERS_PER_TOKEN
     queries, passages = ([text[:characters] for text in column] for column in zip(*pairs, strict=True))
     tokenized = model.tokenizer(queries, passages, truncation="longest_first", max_length=max_tokens)
-    lengths = np.array([len(ids) for ids in tokenized["input_ids"]])
-    order = np.argsort(-lengths, kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, tokens_per_batch // int(lengths[order[start]]))
-        rows = order[start : start + size]
-        inputs = {name: [values[row] for row in rows] for name, values in tokenized.items()}
-        batches.append((rows, dict(model.tokenizer.pad(inputs, return_tensors="pt"))))
-        start += size
-    return batches
+    return padded_batches(model.tokenizer, tokenized, tokens_per_batch)
 
 
 def pair_logits(model: "CrossEncoder", inputs: dict[str, Any]) -> Any:
     """(n,) tensor: the raw output for one padded batch, before any activation."""
     features = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     return model.transformers_model(**features).logits[:, 0]
-
-
-def compute_dtype(device: str) -> Any:
-    """bf16 where the hardware multiplies it natively; else fp16 on a GPU, fp32 on a CPU."""
-    import torch
-
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if device == "cpu" and cpu_has_bf16() else torch.float32

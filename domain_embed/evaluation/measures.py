@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ir_measures
 import pandas as pd
@@ -45,22 +46,38 @@ def score_run(run: Run, qrels: Qrels) -> pd.DataFrame:
     Raises:
         ValueError: There are no queries, a query has no relevant passage, or a ranking names a passage twice.
     """
+    return _score(run, qrels, _PROVIDERS, MEASURES)
+
+
+def ndcg_scores(run: Run, qrels: Qrels) -> "pd.Series[float]":
+    """The nDCG@10 that `score_run` gives, by query id, at a fraction of its time."""
+    return _score(run, qrels, ((ir_measures.pytrec_eval, (nDCG @ 10,)),), (HEADLINE,))[HEADLINE]
+
+
+def mean_measures(scores: pd.DataFrame) -> dict[str, float]:
+    """The mean of each column of a score table: every query counts the same."""
+    return {str(measure): float(mean) for measure, mean in scores.mean().items()}
+
+
+def mean_ndcg(run: Run, qrels: Qrels) -> float:
+    """The mean nDCG@10 of a run: what models, epochs and weights are chosen by."""
+    return float(ndcg_scores(run, qrels).mean())
+
+
+def _score(
+    run: Run, qrels: Qrels, providers: Sequence[tuple[Any, Sequence[Any]]], columns: Sequence[str]
+) -> pd.DataFrame:
     relevance = {query_id: _checked_grades(query_id, grades) for query_id, grades in qrels.items()}
     if not relevance:
         raise ValueError("there is no judged query to score a run on")
     # Empty answers are left to the evaluators' rule for missing queries, 0: one of them divides by their length.
     ranked = {query_id: _scored(query_id, run[query_id]) for query_id in relevance if run.get(query_id)}
     rows: dict[str, dict[str, float]] = defaultdict(dict)
-    for provider, measures in _PROVIDERS:
+    for provider, measures in providers:
         for metric in provider.evaluator(measures, relevance).iter_calc(ranked):
             rows[metric.query_id][str(metric.measure)] = float(metric.value)
     index = pd.Index(sorted(relevance), name="query_id")
-    return pd.DataFrame([rows[query_id] for query_id in index], index=index, columns=list(MEASURES))
-
-
-def mean_measures(scores: pd.DataFrame) -> dict[str, float]:
-    """The mean of each column of a score table: every query counts the same."""
-    return {str(measure): float(mean) for measure, mean in scores.mean().items()}
+    return pd.DataFrame([rows[query_id] for query_id in index], index=index, columns=list(columns))
 
 
 def _checked_grades(query_id: str, grades: Mapping[str, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.contracts.tables import UNDECIDED
-from domain_embed.evaluation.measures import HEADLINE, score_run
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.evaluation.significance import TIE
 
 TOP = 10
@@ -60,7 +60,7 @@ def trace_movements(challenger: Run, baseline: Run, qrels: Qrels) -> list[Moveme
     Raises:
         ValueError: As `score_run` does.
     """
-    after, before = score_run(challenger, qrels)[HEADLINE], score_run(baseline, qrels)[HEADLINE]
+    after, before = ndcg_scores(challenger, qrels), ndcg_scores(baseline, qrels)
     return [
         _movement(query_id, float(before[query_id]), float(after[query_id]), challenger, baseline, qrels)
         for query_id in sorted(qrels)

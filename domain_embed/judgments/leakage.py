@@ -37,6 +37,10 @@ class Leakage:
         """Whether a passage that answers in one split answers in another."""
         return any(self.positives.values())
 
+    def spoils(self, *, given: bool) -> bool:
+        """Whether figures on the test set mean nothing; a positive that given splits share only makes them too good."""
+        return self.shares_queries or (self.shares_positives and not given)
+
     @property
     def shares_near_queries(self) -> bool:
         """Whether a query of one split is asked in nearly the same words in another."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -16,6 +16,7 @@ from domain_embed.contracts.errors import InputError, StoreError
 from domain_embed.contracts.ports import TableReader
 from domain_embed.contracts.tables import UNDECIDED, normalized_query
 from domain_embed.corpus.lines import parse_object, read_lines, text_field
+from domain_embed.files import replace_file
 from domain_embed.judgments.passage_rows import rows_of
 
 ReviewVerdict: TypeAlias = Literal["relevant", "not_relevant", "unsure"]
@@ -190,18 +191,6 @@ def _locked(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} cannot be written: {error.strerror}", "fix permissions") from error
     with lock:
         yield
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file in one step. Raises StoreError when it cannot be written; the old one then stays."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error.strerror}", "free space or fix permissions") from error
 
 
 def review_items(

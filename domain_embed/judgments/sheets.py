@@ -8,6 +8,7 @@ from pathlib import Path
 
 from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.ports import TableReader
+from domain_embed.files import replace_file
 from domain_embed.judgments.item_ids import decode_id, encode_id
 from domain_embed.judgments.review import (
     Decision,
@@ -17,7 +18,6 @@ from domain_embed.judgments.review import (
     Recorded,
     read_decisions,
     record_decisions,
-    replace_file,
     review_items,
 )
 from domain_embed.judgments.spreadsheets import SUFFIXES, cells_to_bytes, read_cells

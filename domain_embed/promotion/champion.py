@@ -13,6 +13,7 @@ from filelock import FileLock
 from domain_embed.contracts.errors import PromotionRefusedError, StoreError
 from domain_embed.contracts.ports import VectorStore
 from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.files import keep_file
 
 Action = Literal["promoted", "refreshed", "kept", "rolled back"]
 
@@ -49,14 +50,7 @@ class PromotionLog:
     def append(self, move: Move) -> None:
         """Raises StoreError when it cannot be written; the alias must then stay."""
         kept = "".join(json.dumps(asdict(one)) + "\n" for one in (*self.read(), move))
-        draft = self._path.with_suffix(".tmp")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(kept, encoding="utf-8")
-            draft.replace(self._path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
+        keep_file(self._path, kept)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ import yaml
 from domain_embed.contracts.errors import SettingsError, StoreError
 from domain_embed.encoding import openvino
 from domain_embed.encoding.models import fingerprint
+from domain_embed.files import RECORD_FILE
 from domain_embed.settings import ModelSettings
 from domain_embed.training.trainable import prompted_model
 
@@ -76,7 +77,7 @@ def export_model(
         model.save_pretrained(str(draft), create_model_card=False)
         (draft / "README.md").write_text(model_card(about, settings), encoding="utf-8")
         if about.record:
-            (draft / "domain_embed.json").write_text(json.dumps(about.record, indent=1), encoding="utf-8")
+            (draft / RECORD_FILE).write_text(json.dumps(about.record, indent=1), encoding="utf-8")
         if with_openvino:
             (draft / "openvino").mkdir()
             openvino.write_ir(openvino.convert(model.float().cpu()), draft / "openvino" / "openvino_model.xml")

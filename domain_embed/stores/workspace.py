@@ -1,11 +1,12 @@
 """One domain's workspace: where its files, tables, vectors, checkpoints, collections and reports live."""
 
 import json
-import uuid
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+import pyarrow.compute as pc
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Reranker, VectorStore
@@ -15,7 +16,9 @@ from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
 from domain_embed.encoding.reranker import CrossEncoderReranker
 from domain_embed.encoding.score_cache import CachedReranker
+from domain_embed.files import RECORD_FILE, keep_file, read_json
 from domain_embed.indexing.identity import require_usable
+from domain_embed.judgments.graded import graded_queries
 from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
@@ -48,6 +51,7 @@ class Workspace:
         self._diagnosis = self.root / "diagnosis" / "diagnosis.json"
         self._weights = self.root / "weights"
         self._served = self.root / "served" / "served.json"
+        self._challenger = self.checkpoints / "challenger.json"
 
     @property
     def settings(self) -> DomainSettings:
@@ -87,8 +91,7 @@ class Workspace:
 
     def save_reranker(self, record: dict[str, Any]) -> None:
         """Makes this the domain's reranker: `model`, `max_tokens`, `fingerprint`, and how it did; no model for none."""
-        self.rerankers.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._reranker_file, json.dumps(record, indent=1))
+        keep_file(self._reranker_file, json.dumps(record, indent=1))
 
     def reranker_record(self) -> dict[str, Any]:
         """What the last run said of the reranker. Raises NotReadyError when none has run."""
@@ -145,29 +148,17 @@ class Workspace:
     def tuned_weight(self, collection: str) -> dict[str, Any] | None:
         """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""
         path = self._weights / f"{collection}.json"
-        if not path.exists():
-            return None
-        tuned: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return tuned
+        return read_json(path) if path.exists() else None
 
     def save_tuned_weight(self, collection: str, dense_weight: float, splits: str) -> None:
         """Keeps the dense weight of a collection; searchers opened from now on use it."""
-        self._weights.mkdir(parents=True, exist_ok=True)
         tuned = {"dense_weight": dense_weight, "splits": splits}
-        write_atomically(self._weights / f"{collection}.json", json.dumps(tuned))
+        keep_file(self._weights / f"{collection}.json", json.dumps(tuned))
 
     def judged(self, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
         """The queries of a split, text by id, and the grades of their passages. Raises NotReadyError without splits."""
-        rows = (
-            self.tables.read("splits").read(columns=["query_id", "query", "passage_id", "grade", "split"]).to_pylist()
-        )
-        own = sorted(
-            (row for row in rows if row["split"] == split), key=lambda row: (row["query_id"], row["passage_id"])
-        )
-        qrels: dict[str, dict[str, int]] = {}
-        for row in own:
-            qrels.setdefault(row["query_id"], {})[row["passage_id"]] = row["grade"]
-        return {row["query_id"]: row["query"] for row in own}, qrels
+        splits = self.tables.read("splits").read(columns=["query_id", "query", "passage_id", "grade", "split"])
+        return graded_queries(splits.filter(pc.equal(splits["split"], split)))
 
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""
@@ -179,8 +170,16 @@ class Workspace:
     @property
     def newest_checkpoint(self) -> str | None:
         """Fingerprint of the model trained last, whether it serves or not."""
-        pointer = self.checkpoints / "challenger.json"
-        return str(read_json(pointer)["fingerprint"]) if pointer.exists() else None
+        return str(read_json(self._challenger)["fingerprint"]) if self._challenger.exists() else None
+
+    def set_newest_checkpoint(self, fingerprint: str) -> None:
+        """Makes this the model trained last."""
+        keep_file(self._challenger, json.dumps({"fingerprint": fingerprint}))
+
+    def checkpoint_record(self, fingerprint: str) -> dict[str, Any] | None:
+        """What went into a checkpoint and how its training went; None for a model that was not trained here."""
+        path = self.checkpoints / fingerprint / RECORD_FILE
+        return read_json(path) if path.exists() else None
 
     def reference(self, fingerprint: str) -> TableStore:
         """What a model knew when it was trained: its tables `passages` and `splits`, to measure drift against."""
@@ -188,8 +187,7 @@ class Workspace:
 
     def save_served(self, summary: dict[str, Any]) -> None:
         """Keeps what was found of the served quality in place of what was there."""
-        self._served.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._served, json.dumps(summary, indent=1))
+        keep_file(self._served, json.dumps(summary, indent=1))
 
     def served(self) -> dict[str, Any] | None:
         """What was last found of the served quality; None before the first look."""
@@ -197,10 +195,9 @@ class Workspace:
 
     def save_quality(self, summary: dict[str, Any], html: str) -> Path:
         """Keeps the quality report in place of the last one; returns the HTML file."""
-        self._quality.parent.mkdir(parents=True, exist_ok=True)
         page = self._quality.with_suffix(".html")
-        write_atomically(page, html)
-        write_atomically(self._quality, json.dumps({**summary, "html": str(page)}, indent=1))
+        keep_file(page, html)
+        keep_file(self._quality, json.dumps({**summary, "html": str(page)}, indent=1))
         return page
 
     def quality(self) -> dict[str, Any]:
@@ -214,10 +211,9 @@ class Workspace:
 
     def save_diagnosis(self, content: dict[str, Any], html: str) -> Path:
         """Keeps the diagnosis in place of the last one; returns the HTML file."""
-        self._diagnosis.parent.mkdir(parents=True, exist_ok=True)
         page = self._diagnosis.with_suffix(".html")
-        write_atomically(page, html)
-        write_atomically(self._diagnosis, json.dumps({**content, "html": str(page)}, indent=1))
+        keep_file(page, html)
+        keep_file(self._diagnosis, json.dumps({**content, "html": str(page)}, indent=1))
         return page
 
     def diagnosis(self) -> dict[str, Any]:
@@ -232,17 +228,16 @@ class Workspace:
     def save_report(self, name: str, content: dict[str, Any], html: str) -> Path:
         """Keeps a report under its name and as the latest one; returns the HTML file."""
         folder = self.reports / name
-        folder.mkdir(parents=True, exist_ok=True)
         page = folder / "report.html"
-        write_atomically(page, html)
+        keep_file(page, html)
         content = {**content, "html": str(page)}
-        write_atomically(folder / "report.json", json.dumps(content, indent=1))
-        write_atomically(self.reports / "latest.json", json.dumps(content, indent=1))
+        keep_file(folder / "report.json", json.dumps(content, indent=1))
+        keep_file(self.reports / "latest.json", json.dumps(content, indent=1))
         return page
 
     def all_reports(self) -> list[dict[str, Any]]:
         """Every report that was kept, oldest first."""
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.reports.glob("*/report.json")]
+        found = [read_json(path) for path in self.reports.glob("*/report.json")]
         return sorted(found, key=lambda report: str(report["evidence"]["created_at"]))
 
     def latest_report(self) -> dict[str, Any]:
@@ -270,28 +265,6 @@ class Workspace:
                 f"domain {self.domain!r} has no {what} yet", f"`domain-embed run {self.domain}` makes it"
             )
         return read_json(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object this package wrote. Raises StoreError when it is damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}", "delete it and run again with --force") from None
-    if not isinstance(content, dict):
-        raise StoreError(f"{path} is damaged: it holds no object", "delete it and run again with --force")
-    return content
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file in one step. Raises StoreError when it cannot be written."""
-    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
 
 
 @lru_cache(maxsize=3)

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
+from domain_embed.files import RECORD_FILE, replace_file
 from domain_embed.training.interpolation import Sweep
 from domain_embed.training.state import History
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-RECORD_FILE = "domain_embed.json"
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,7 @@ def publish(made: Path, target: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=1)
     try:
         if target.exists():
-            draft = target / f".{RECORD_FILE}.draft"
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(target / RECORD_FILE)
+            replace_file(target / RECORD_FILE, text)
         else:
             (made / RECORD_FILE).write_text(text, encoding="utf-8")
             made.replace(target)

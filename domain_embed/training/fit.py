@@ -123,7 +123,7 @@ class Fit:
         import torch
 
         for group in optimizer.param_groups:
-            group["lr"] = self._settings.learning_rate * self._schedule(step)
+            group["lr"] = self._settings.learning_rate * schedule(step, self._total_steps, self._settings.warmup)
         queries = [self._model_settings.query_prompt + self._pairs.queries[index] for index in batch.queries]
         passages = [self._model_settings.document_prompt + self._pairs.passages[index] for index in batch.passages]
         optimizer.zero_grad()
@@ -133,13 +133,6 @@ class Fit:
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
         optimizer.step()
         return loss
-
-    def _schedule(self, step: int) -> float:
-        """Linear warm-up, then linear to zero; a factor of the peak learning rate, never zero at the first step."""
-        warmup_steps = max(1, round(self._settings.warmup * self._total_steps))
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        return (self._total_steps - step) / max(1, self._total_steps - warmup_steps)
 
     def _finish_epoch(
         self, model: "SentenceTransformer", optimizer: "torch.optim.Optimizer", history: History, folder: Path,
@@ -158,3 +151,9 @@ class Fit:
             self._best_passages = passages
             save_model(plain, folder / "best")
         save_state(folder, model, optimizer, history)
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Linear warm-up, then linear to zero; a factor of the peak learning rate, never zero at the first step."""
+    rising = max(1, round(warmup * steps))
+    return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)

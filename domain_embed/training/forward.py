@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from domain_embed.encoding.encoder import cpu_has_bf16, length_sorted_batches
+from domain_embed.encoding.encoder import has_bf16, length_sorted_batches
 
 if TYPE_CHECKING:
     import torch
@@ -40,12 +40,6 @@ def autocast(device: str, precision: str) -> Iterator[None]:
     """bf16 where the settings ask for it; `auto` asks for it where the hardware multiplies it natively."""
     import torch
 
-    wanted = precision == "bf16" or (precision == "auto" and _has_bf16(device))
+    wanted = precision == "bf16" or (precision == "auto" and has_bf16(device))
     with torch.autocast(device, torch.bfloat16, enabled=wanted):
         yield
-
-
-def _has_bf16(device: str) -> bool:
-    import torch
-
-    return torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()

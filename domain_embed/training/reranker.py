@@ -24,26 +24,25 @@ from domain_embed.contracts.ports import Tracker
 from domain_embed.contracts.progress import progress_bar
 from domain_embed.encoding.models import ModelError
 from domain_embed.encoding.reranker import (
-    TOKENS_PER_BATCH,
     CrossEncoderReranker,
-    compute_dtype,
     pair_batches,
     pair_logits,
     require_own_tokenizer,
 )
+from domain_embed.files import RECORD_FILE
 from domain_embed.settings import RerankerSettings
+from domain_embed.training.fit import MAX_GRADIENT_NORM, schedule
+from domain_embed.training.forward import TOKENS_PER_FORWARD, autocast
 from domain_embed.training.pairs import TrainingPairs
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
     from torch import Tensor
 
-RECORD_FILE = "domain_embed.json"
 MAX_PASSES = 2
 LISTS_PER_FORWARD = 2
 """Share one graph: what is held for the backward pass is this many lists of pairs, whatever the batch."""
 WEIGHT_DECAY = 0.01
-MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def _fit(
     with progress_bar("train reranker", len(steps), "steps") as progress:
         for step, examples in enumerate(steps):
             for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * _schedule(step, len(steps), settings.warmup)
+                group["lr"] = settings.learning_rate * schedule(step, len(steps), settings.warmup)
             optimizer.zero_grad()
             loss = _accumulate(model, pairs, examples, settings)
             if not math.isfinite(loss):
@@ -203,9 +202,8 @@ def _scores(
     import torch
 
     asked = [(pairs.queries[one.query], pairs.passages[passage]) for one in examples for passage in _passages(one)]
-    batches = pair_batches(model, asked, max_tokens, TOKENS_PER_BATCH)
-    dtype = compute_dtype(model.device.type)
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+    batches = pair_batches(model, asked, max_tokens, TOKENS_PER_FORWARD)
+    with autocast(model.device.type, "auto"):
         logits = torch.cat([pair_logits(model, inputs).float() for _, inputs in batches])
     order = torch.from_numpy(np.argsort(np.concatenate([rows for rows, _ in batches])))
     return list(torch.split(logits[order.to(logits.device)], [len(_passages(one)) for one in examples]))
@@ -230,12 +228,6 @@ def list_loss(scores: "Sequence[Tensor]", objective: str) -> "Tensor":
 
 def _passages(example: Example) -> list[int]:
     return [example.positive, *example.negatives]
-
-
-def _schedule(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up, then linear to zero; a factor of the peak learning rate, never zero at the first step."""
-    rising = max(1, round(warmup * steps))
-    return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
 
 
 def _keep(

@@ -10,6 +10,7 @@ from typing import Any
 
 from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import Tracker
+from domain_embed.files import read_json, replace_file
 from domain_embed.training.checkpoint import prepare_folder
 from domain_embed.training.fit import Fit, Fitted
 from domain_embed.training.state import STATE_FILE, History
@@ -85,17 +86,15 @@ def search(fit_at: Callable[[float], Fit], learning_rates: Sequence[float], fold
 def _trial(fit_at: Callable[[float], Fit], rate: float, folder: Path, tracker: Tracker) -> Trial:
     finished = folder / FINISHED_FILE
     if finished.exists():
-        history = History(**json.loads(finished.read_text(encoding="utf-8")))
+        history = History(**read_json(finished))
         return Trial(rate, Fitted(folder / "best", history, None))
     prepare_folder(folder)
     with tracker.nested(f"learning rate {rate:g}") as nested:
         nested.log_params({"learning_rate": rate})
         fitted = fit_at(rate).run(folder, nested)
-    draft = folder / f"{FINISHED_FILE}.draft"
+    replace_file(finished, json.dumps(asdict(fitted.history)))
     try:
-        draft.write_text(json.dumps(asdict(fitted.history)), encoding="utf-8")
-        draft.replace(finished)
         (folder / STATE_FILE).unlink()
     except OSError as error:
-        raise StoreError(f"{finished} cannot be written: {error}", "free space") from error
+        raise StoreError(f"{folder / STATE_FILE} cannot be removed: {error}", "fix permissions") from error
     return Trial(rate, fitted)

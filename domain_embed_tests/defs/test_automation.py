@@ -18,7 +18,11 @@ from domain_embed_tests.whole import DOMAIN, EVERYTHING, Whole
 
 
 class Ticker:
-    """Evaluates a domain's sensors and schedule as the daemon would, keeping their cursors."""
+    """Evaluates a domain's sensors and schedule as the daemon would, keeping their cursors.
+
+    Contexts are left as soon as they are used: Dagster keeps a global stack of instances, and one that the garbage
+    collector ends at some later time puts an instance back that is gone.
+    """
 
     def __init__(self, whole: Whole, instance: dg.DagsterInstance) -> None:
         self.whole, self.instance = whole, instance
@@ -27,10 +31,10 @@ class Ticker:
         self._data_cursor: Any = None
 
     def sensor(self, name: str) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             self.instance, cursor=self._cursors.get(name), resources={"stores": Stores.of(self.whole.environment)}
-        )
-        result = self.definitions.resolve_sensor_def(f"{DOMAIN}_{name}")(context)
+        ) as context:
+            result = self.definitions.resolve_sensor_def(f"{DOMAIN}_{name}")(context)
         if isinstance(result, dg.SensorResult):
             self._cursors[name] = result.cursor
             for event in result.asset_events:
@@ -45,11 +49,11 @@ class Ticker:
         return {key.path[-1] for key in keys if found.get_num_requested(key)}
 
     def schedule(self) -> dg.RunRequest | dg.SkipReason:
-        context = dg.build_schedule_context(
+        with dg.build_schedule_context(
             self.instance, scheduled_execution_time=datetime.now(UTC),
             resources={"stores": Stores.of(self.whole.environment)},
-        )  # fmt: skip
-        return self.definitions.resolve_schedule_def(f"{DOMAIN}_retrain_schedule")(context)
+        ) as context:  # fmt: skip
+            return self.definitions.resolve_schedule_def(f"{DOMAIN}_retrain_schedule")(context)
 
 
 @pytest.fixture
@@ -105,8 +109,9 @@ def test_a_new_domain_gets_its_data_made_but_no_model(ticker: Ticker) -> None:
     write_domain(ticker.whole.home / "fresh")
     definitions = build_definitions(ticker.whole.environment, ["fresh"])
     with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(instance, resources={"stores": Stores.of(ticker.whole.environment)})
-        seen = definitions.resolve_sensor_def("fresh_sources")(context)
+        resources = {"stores": Stores.of(ticker.whole.environment)}
+        with dg.build_sensor_context(instance, resources=resources) as context:
+            seen = definitions.resolve_sensor_def("fresh_sources")(context)
         for event in seen.asset_events:
             instance.report_runless_asset_event(event)
         found = dg.evaluate_automation_conditions(definitions, instance)
@@ -114,9 +119,8 @@ def test_a_new_domain_gets_its_data_made_but_no_model(ticker: Ticker) -> None:
             key.path[-1] for key in definitions.resolve_asset_graph().get_all_asset_keys()
             if found.get_num_requested(key)
         }  # fmt: skip
-        asked = definitions.resolve_schedule_def("fresh_retrain_schedule")(
-            dg.build_schedule_context(instance, resources={"stores": Stores.of(ticker.whole.environment)})
-        )
+        with dg.build_schedule_context(instance, resources=resources) as context:
+            asked = definitions.resolve_schedule_def("fresh_retrain_schedule")(context)
     assert requested == (AUTOMATIC & set(EVERYTHING)) - {"served_quality"}
     assert isinstance(asked, dg.SkipReason)
     assert "no model has been trained yet" in str(asked.skip_message)

@@ -8,9 +8,9 @@ import pytest
 
 from domain_embed.contracts.errors import SettingsError, TrainingError
 from domain_embed.definitions import build_definitions
+from domain_embed.files import RECORD_FILE
 from domain_embed.promotion.verdict import NOTHING_TUNED
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE
-from domain_embed.training.checkpoint import RECORD_FILE
 from domain_embed_tests.defs.test_mining_and_reranker import SMALL
 from domain_embed_tests.whole import DOMAIN, Whole
 

@@ -30,7 +30,7 @@ class Ground:
     def __init__(self, encoder: TorchEncoder) -> None:
         self.collection, self.memory = collection_of(TABLE, encoder), QueryMemory(encoder)
         self.rankings: Rankings = rank_queries(TWENTY, GRADES, self.collection, self.memory, RetrievalSettings())
-        self.dense = self.rankings.scores(self.rankings.run("dense"), "nDCG@10")
+        self.dense = self.rankings.scores(self.rankings.run("dense"))
         self.yardstick = Yardstick("dense", self.dense, EvaluationSettings(resamples=300))
 
 

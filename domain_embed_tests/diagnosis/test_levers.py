@@ -13,6 +13,7 @@ from domain_embed.diagnosis.levers import (
     mode_scores,
     perfect_reranking,
     setting_levers,
+    tuned_weight,
     weighted_run,
 )
 from domain_embed.diagnosis.rankings import Rankings
@@ -44,7 +45,7 @@ def yardstick(scores: "pd.Series[float]") -> Yardstick:
 
 def test_settings_are_measured_against_what_serves() -> None:
     by_mode = mode_scores(DENSE_WRONG)
-    levers = {one.name: one for one in setting_levers(DENSE_WRONG, yardstick(by_mode["dense"]), by_mode)}
+    levers = {one.name: one for one in setting_levers(yardstick(by_mode["dense"]), by_mode, tuned_weight(DENSE_WRONG))}
     assert set(levers) == {"bm25", "hybrid", "weighted"}
     for lever in levers.values():
         assert lever.gain == pytest.approx(1 - SECOND)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain_embed.diagnosis.rankings import QueryMemory, development_queries, drawn, texts_and_grades
+from domain_embed.diagnosis.rankings import QueryMemory, development_queries, drawn
+from domain_embed.judgments.graded import graded_queries
 from domain_embed_tests.encoding.fakes import FakeEncoder
 from domain_embed_tests.judgments.quality_material import judgment_table
 
@@ -37,7 +38,7 @@ def test_a_drawn_query_keeps_all_its_rows() -> None:
     for seed in range(4):
         assert drawn(rows, "train", 1, seed).num_rows in (1, 2)
         assert len(set(drawn(rows, "train", 1, seed)["query_id"].to_pylist())) == 1
-    assert texts_and_grades(rows) == ({"q": "text", "r": "other"}, {"q": {"a": 1, "b": 2}, "r": {"c": 1}})
+    assert graded_queries(rows) == ({"q": "text", "r": "other"}, {"q": {"a": 1, "b": 2}, "r": {"c": 1}})
 
 
 def test_every_query_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:

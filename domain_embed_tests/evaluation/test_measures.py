@@ -10,7 +10,7 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sklearn.metrics import ndcg_score
 
 from domain_embed.contracts.records import Qrels, Run
-from domain_embed.evaluation.measures import MEASURES, mean_measures, score_run
+from domain_embed.evaluation.measures import MEASURES, mean_measures, mean_ndcg, ndcg_scores, score_run
 
 
 def test_graded_measures_by_hand() -> None:
@@ -147,3 +147,11 @@ def test_judged_counts_grade_zero_and_short_answers_by_their_length() -> None:
     assert scores["Judged@10"] == pytest.approx(2 / 4)
     assert scores["Success@1"] == 1
     assert scores["AP@100"] == pytest.approx(1 / 2)
+
+
+def test_ndcg_alone_is_the_ndcg_of_the_table() -> None:
+    run: Run = {"q": ["x", "b", "a"], "empty": [], "unjudged": ["a"]}
+    qrels: Qrels = {"q": {"a": 2, "b": 1, "c": 1}, "empty": {"a": 1}, "missing": {"b": 1}}
+    table = score_run(run, qrels)
+    assert ndcg_scores(run, qrels).to_dict() == table["nDCG@10"].to_dict()
+    assert mean_ndcg(run, qrels) == mean_measures(table)["nDCG@10"]

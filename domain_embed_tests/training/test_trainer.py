@@ -21,6 +21,7 @@ from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import NullTracker, Tracker
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import fingerprint
+from domain_embed.files import RECORD_FILE
 from domain_embed.settings import (
     SearchSettings,
     TripletObjective,
@@ -28,7 +29,7 @@ from domain_embed.settings import (
 from domain_embed.training import fit as fit_module
 from domain_embed.training import objectives
 from domain_embed.training import trainer as trainer_module
-from domain_embed.training.checkpoint import RECORD_FILE, Checkpoint
+from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.probes import Probe
 from domain_embed.training.state import History, load_state, save_state
 from domain_embed.training.trainer import Trainer

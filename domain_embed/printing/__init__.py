@@ -1,0 +1,1 @@
+"""What commands print, by the same subjects as the commands."""

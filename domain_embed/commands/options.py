@@ -10,6 +10,7 @@ from domain_embed.console import errors
 from domain_embed.settings import Environment
 
 if TYPE_CHECKING:
+    from domain_embed.stores.tracking import Tracking
     from domain_embed.stores.workspace import Workspace
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -25,6 +26,14 @@ def open_workspace(name: str) -> "Workspace":
     from domain_embed.stores.workspace import Workspace
 
     return Workspace(environment, name)
+
+
+def open_tracking(environment: Environment) -> "Tracking":
+    """Where MLflow keeps runs and models."""
+    from domain_embed.stores.tracking import Tracking
+    from domain_embed.stores.workspace import STORE_FOLDER
+
+    return Tracking(environment.mlflow_tracking_uri, environment.home / STORE_FOLDER / "mlflow")
 
 
 @contextmanager

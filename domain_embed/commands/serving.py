@@ -1,21 +1,16 @@
 """Commands on what is live: search it, list it, put it back."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
-from domain_embed.commands.options import AsJson, Name, open_workspace
+from domain_embed.commands.options import AsJson, Name, open_tracking, open_workspace
 from domain_embed.console import console, print_json, quiet_libraries
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import Mode
 from domain_embed.printing.serving import print_advice, print_hits, print_move, print_versions
 from domain_embed.retrieval.filters import FORMS, parse_filters
-from domain_embed.settings import Environment
-
-if TYPE_CHECKING:
-    from domain_embed.stores.tracking import Tracking
-
 
 app = typer.Typer()
 
@@ -83,7 +78,7 @@ def promote(
     quiet_libraries()
     workspace = open_workspace(name)
     move = promote_challenger(workspace, reason=reason, force=force)
-    _tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
+    open_tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
         print_json(asdict(move))
     else:
@@ -140,15 +135,8 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
 
     workspace = open_workspace(name)
     move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
-    _tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
+    open_tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
         print_json(asdict(move))
     else:
         console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
-
-
-def _tracking(environment: Environment) -> "Tracking":
-    from domain_embed.stores.tracking import Tracking
-    from domain_embed.stores.workspace import STORE_FOLDER
-
-    return Tracking(environment.mlflow_tracking_uri, environment.home / STORE_FOLDER / "mlflow")

@@ -43,8 +43,9 @@ def with_negatives(workspace: Workspace, qrels: dict[str, dict[str, int]]) -> di
 
 
 def training_record(workspace: Workspace, fingerprint: str) -> TrainingRecord:
-    """How the model was trained, as far as its folder says."""
-    return TrainingRecord.of(workspace.checkpoint_record(fingerprint) or {})
+    """How the model was trained, as far as its folder says, and the learning curve where it was measured."""
+    curve = workspace.saturation() or {}
+    return TrainingRecord.of({**(workspace.checkpoint_record(fingerprint) or {}), "points": curve.get("points", ())})
 
 
 def _gates(work: Work, searchers: Mapping[str, Searcher]) -> tuple[Gate, ...]:

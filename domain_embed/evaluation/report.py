@@ -136,6 +136,7 @@ def _training_plots(record: TrainingRecord) -> list[dict[str, object]]:
         if all(one.probes for one in mixtures):
             means = [(one.alpha, sum(one.probes.values()) / len(one.probes)) for one in mixtures]
             draw(f"{HEADLINE} on probes outside the domain", unit, means, whole=False)
+    draw(f"Validation {HEADLINE}", "training pairs", [(one.pairs, one.ndcg) for one in record.points], whole=True)
     return plots
 
 

@@ -29,8 +29,17 @@ class Mixture(BaseModel):
     probes: dict[str, float] = {}
 
 
+class CurvePoint(BaseModel):
+    """A training with so many pairs, and its nDCG@10 on the validation queries."""
+
+    model_config = _LENIENT
+
+    pairs: int
+    ndcg: float
+
+
 class TrainingRecord(BaseModel):
-    """The parts of a checkpoint's record that a report shows."""
+    """The parts of a checkpoint's record that a report shows, with the learning curve where there is one."""
 
     model_config = _LENIENT
 
@@ -38,6 +47,7 @@ class TrainingRecord(BaseModel):
     alpha: float | None = None
     interpolation: tuple[Mixture, ...] = ()
     forgetting: Forgetting | None = None
+    points: tuple[CurvePoint, ...] = ()
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "TrainingRecord":

@@ -12,6 +12,7 @@ from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.judgments.quality.checks import CHECKS
 
 if TYPE_CHECKING:
+    from domain_embed.diagnosis.saturation import Saturation
     from domain_embed.evaluation.contrast import Contrast
     from domain_embed.judgments.sheets import ExportReport, ImportReport
 
@@ -140,6 +141,21 @@ def print_diagnosis(stored: dict[str, Any]) -> None:
 
 def _served_figure(stored: dict[str, Any]) -> float:
     return float(stored["systems"].get(stored["served"], stored["systems"]["bm25"]))
+
+
+def print_saturation(found: "Saturation", more: int) -> None:
+    """The learning curve, and what so many more labels would be worth."""
+    table = Table("training pairs", "validation nDCG@10", "gain over base", "95 % interval", title_justify="left",
+                  title=f"{found.queries:,} validation queries, base at {found.base_ndcg:.3f}")  # fmt: skip
+    for one in found.points:
+        low, high = one.ci95
+        table.add_row(f"{one.pairs:,}", f"{one.ndcg:.3f}", f"{one.gain:+.3f}", f"{low:+.3f} to {high:+.3f}")
+    console.print(table)
+    gain, (low, high) = found.worth(more)
+    console.print(
+        f"[bold]{more:,} more labels are worth about {gain:+.3f} nDCG@10[/bold], "
+        f"95 % interval {low:+.3f} to {high:+.3f}", highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def print_contrast(found: "Contrast", texts: Mapping[str, str]) -> None:

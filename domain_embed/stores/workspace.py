@@ -49,6 +49,7 @@ class Workspace:
         self.promotions = self.root / "promotions.jsonl"
         self._quality = self.root / "quality" / "quality.json"
         self._diagnosis = self.root / "diagnosis" / "diagnosis.json"
+        self._saturation = self.root / "saturation" / "saturation.json"
         self._weights = self.root / "weights"
         self._served = self.root / "served" / "served.json"
         self._challenger = self.checkpoints / "challenger.json"
@@ -224,6 +225,17 @@ class Workspace:
     def has_diagnosis(self) -> bool:
         """Whether there is a diagnosis."""
         return self._diagnosis.exists()
+
+    def save_saturation(self, curve: dict[str, Any]) -> None:
+        """Keeps the learning curve in place of the last one; its `splits` names the table it was measured on."""
+        keep_file(self._saturation, json.dumps(curve, indent=1))
+
+    def saturation(self) -> dict[str, Any] | None:
+        """The learning curve of the current splits; None when none was measured on them."""
+        if not self._saturation.exists():
+            return None
+        curve = read_json(self._saturation)
+        return curve if curve["splits"] == self.tables.read("splits").version else None
 
     def save_report(self, name: str, content: dict[str, Any], html: str) -> Path:
         """Keeps a report under its name and as the latest one; returns the HTML file."""

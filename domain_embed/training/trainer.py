@@ -48,7 +48,7 @@ class Trainer:
         self._pairs, self._validation, self._ndcg, self._probes = pairs, validation, ndcg, probes
         for probe in probes:
             require_other_subject(probe, pairs.queries)
-        self._epochs = [_teaching_batches(pairs, settings, epoch) for epoch in range(settings.epochs)]
+        self._epochs = [teaching_batches(pairs, settings, epoch) for epoch in range(settings.epochs)]
         if not any(self._epochs):
             raise TrainingError(
                 f"the training pairs make no batch with a negative for {settings.objective.kind}",
@@ -111,14 +111,14 @@ class Trainer:
         )  # fmt: skip
 
 
+def teaching_batches(pairs: TrainingPairs, settings: TrainingSettings, epoch: int) -> list[Batch]:
+    """The batches of an epoch, but for those in which the objective finds no negative of any query."""
+    batches = epoch_batches(pairs, settings.batch_size, settings.hard_negatives, settings.seed, epoch)
+    return [batch for batch in batches if negatives_of(batch, settings.objective).any()]
+
+
 def _discard(workdir: Path) -> None:
     """In one step: of a half-deleted training it could not be told where to take it up."""
     discarded = workdir.with_name(DISCARDED + workdir.name)
     workdir.replace(discarded)
     shutil.rmtree(discarded)
-
-
-def _teaching_batches(pairs: TrainingPairs, settings: TrainingSettings, epoch: int) -> list[Batch]:
-    """The batches of an epoch, but for those in which the objective finds no negative of any query."""
-    batches = epoch_batches(pairs, settings.batch_size, settings.hard_negatives, settings.seed, epoch)
-    return [batch for batch in batches if negatives_of(batch, settings.objective).any()]

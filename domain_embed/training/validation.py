@@ -1,7 +1,7 @@
 """Validation: how well a model in training ranks the validation queries' positives among their near misses."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -68,16 +68,16 @@ def validation_set(
     near = collection.search_dense(vectors, depth)
     pool_ids = sorted(set(rows["passage_id"]) | {hit.passage_id for hits in near for hit in hits})
     points = collection.fetch(pool_ids)
-    run = _rank(list(texts.index), vectors, [point.passage_id for point in points], np.stack([p.dense for p in points]))
-    return ValidationSet(
+    pool = ValidationSet(
         query_ids=list(texts.index),
         queries=list(texts),
         passage_ids=[point.passage_id for point in points],
         passages=[embedded_text(point.title, point.text) for point in points],
         content_hashes=[point.content_hash for point in points],
         qrels=qrels,
-        base_ndcg=ndcg(run, qrels),
+        base_ndcg=0.0,
     )
+    return replace(pool, base_ndcg=validate(pool, vectors, np.stack([point.dense for point in points]), ndcg))
 
 
 def measure(encoder: Encoder, pool: RankingPool, ndcg: Measure) -> tuple[float, NDArray[np.float32]]:
@@ -98,19 +98,20 @@ def validate(
     """
     if not (np.isfinite(queries).all() and np.isfinite(passages).all()):
         raise TrainingError("the model gives vectors that are not numbers", "lower training.learning_rate")
-    return ndcg(_rank(data.query_ids, queries, data.passage_ids, passages), data.qrels)
+    return ndcg(rank_pool(data, queries, passages), data.qrels)
 
 
-def _rank(
-    query_ids: Sequence[str], queries: NDArray[np.float32], passage_ids: Sequence[str], passages: NDArray[np.float32]
-) -> Mapping[str, list[str]]:
-    """The best ten passages per query; equal scores stand in order of passage id, as everywhere."""
-    order = np.argsort(np.array(passage_ids))
-    sorted_ids, sorted_passages = np.array(passage_ids)[order], passages[order]
-    run = {}
-    for start in range(0, len(query_ids), BATCH_QUERIES):
+def rank_pool(pool: RankingPool, queries: NDArray[np.float32], passages: NDArray[np.float32]) -> Run:
+    """The best ten passages per query; equal scores stand in order of passage id, as everywhere.
+
+    `queries` (n, dim) and `passages` (m, dim) are one model's vectors of the pool's.
+    """
+    order = np.argsort(np.array(pool.passage_ids))
+    sorted_ids, sorted_passages = np.array(pool.passage_ids)[order], passages[order]
+    run: dict[str, Sequence[str]] = {}
+    for start in range(0, len(pool.query_ids), BATCH_QUERIES):
         scores = queries[start : start + BATCH_QUERIES] @ sorted_passages.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :RANKED]
-        for query_id, row in zip(query_ids[start : start + BATCH_QUERIES], best, strict=True):
+        for query_id, row in zip(pool.query_ids[start : start + BATCH_QUERIES], best, strict=True):
             run[query_id] = sorted_ids[row].tolist()
     return run

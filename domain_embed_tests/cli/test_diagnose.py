@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from domain_embed.cli import app
+from domain_embed.contracts.errors import TrainingError
+from domain_embed.diagnosis import saturation
 from domain_embed.stores.workspace import BASE, LIVE
 from domain_embed_tests.defs.test_diagnosis import speak_against
 from domain_embed_tests.whole import DOMAIN, Whole
@@ -59,6 +61,24 @@ def test_stop_is_told_with_the_way_on(whole: Whole) -> None:
     stopped = json.loads(invoke(whole.home, "run", DOMAIN, "--json").stdout)["stopped"]
     assert stopped["setting"] == "retrieval.mode: sparse"
     assert stopped["live"] in (whole.workspace.aliased(LIVE), whole.workspace.aliased(BASE))
+
+
+def test_what_more_labels_are_worth_is_told_and_reported(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    too_few = invoke(whole.home, "saturation", DOMAIN)
+    assert isinstance(too_few.exception, TrainingError)
+    assert "too few for a curve" in str(too_few.exception)
+    monkeypatch.setattr(saturation, "FEWEST_PAIRS", 8)
+    monkeypatch.setattr(saturation, "SHARES", (0.5, 0.75, 1.0))
+    live = whole.workspace.aliased(LIVE)
+    found = json.loads(invoke(whole.home, "saturation", DOMAIN, "--more", "50", "--json").stdout)
+    assert [point["pairs"] for point in found["points"]] == sorted({point["pairs"] for point in found["points"]})
+    assert found["worth"]["labels"] == 50
+    assert found["worth"]["ci95"][0] <= found["worth"]["gain"] <= found["worth"]["ci95"][1]
+    assert whole.workspace.aliased(LIVE) == live
+    assert not list(whole.workspace.checkpoints.glob(".curve-*"))
+    whole.run(("eval_report",), force=True)
+    page = Path(whole.workspace.latest_report()["html"]).read_text(encoding="utf-8")
+    assert "by training pairs" in page
 
 
 def test_unknown_domain_is_named(finished: Whole) -> None:

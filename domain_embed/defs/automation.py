@@ -9,7 +9,7 @@ import dagster as dg
 
 from domain_embed.contracts.errors import DomainEmbedError
 from domain_embed.defs.assets import Stores
-from domain_embed.defs.data import SOURCES, domain_group, source_signature, source_version
+from domain_embed.defs.data import domain_group, source_signature, source_version, sources_of
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
@@ -54,7 +54,7 @@ def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinitio
         seen: dict[str, str] = json.loads(context.cursor or "{}")
         news, troubles = [], [f"run {run} failed: its process was gone" for run in closed]
         workspace = stores.workspace(domain)
-        for name in SOURCES:
+        for name in sources_of(settings):
             try:
                 signature = source_signature(name, workspace, settings)
                 if seen.get(name) != signature:

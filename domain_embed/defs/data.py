@@ -43,6 +43,11 @@ def query_log(workspace: Workspace, settings: DomainSettings) -> list[Path]:
     return finished_days(workspace.folder / folder, datetime.now(UTC).date()) if folder is not None else []
 
 
+def probe_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
+    """The probes of other subjects, by which forgetting is measured."""
+    return find_files(workspace.folder, settings.training.forgetting.probes)
+
+
 def documents(work: Work) -> Produced:
     """The source texts with title and metadata, one row each; what could not be used is counted and named."""
     report, corpus, folder = ReadReport(), work.settings.corpus, work.workspace.folder
@@ -86,7 +91,17 @@ def passages(work: Work) -> Produced:
     )
 
 
-SOURCES = {source.__name__: source for source in (corpus_files, label_files, review_decisions, query_log)}
+SOURCES = {source.__name__: source for source in (corpus_files, label_files, review_decisions, query_log, probe_files)}
+
+
+def sources_of(settings: DomainSettings) -> list[str]:
+    """The sources a domain has: probes only where it names some."""
+    return [name for name in SOURCES if name != "probe_files" or has_probes(settings)]
+
+
+def has_probes(settings: DomainSettings) -> bool:
+    """Whether training measures what is forgotten."""
+    return bool(settings.training.forgetting.probes)
 
 
 def source_version(name: str, workspace: Workspace, settings: DomainSettings) -> str:
@@ -109,6 +124,7 @@ SOURCE_DESCRIPTIONS = {
     "label_files": "The judgments' files, observed by content.",
     "review_decisions": "What people decided about uncertain judgments, observed by content.",
     "query_log": "What was asked and answered, day by day up to yesterday, observed by content.",
+    "probe_files": "Other subjects, by which forgetting is measured, observed by content.",
 }
 
 
@@ -119,7 +135,7 @@ def source_specs(domain: str, settings: DomainSettings) -> list[dg.AssetSpec]:
             [domain, name], description=SOURCE_DESCRIPTIONS[name], group_name=domain_group(domain, "sources"),
             freshness_policy=freshness_policy(name, settings),
         )
-        for name in SOURCES
+        for name in sources_of(settings)
     ]  # fmt: skip
 
 

@@ -40,7 +40,8 @@ RECIPES = (
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
-        sections=("model", "training"), revision=2, may_stop=True, deps_if={"reranker": model.learns_from_reranker},
+        sections=("model", "training"), revision=2, may_stop=True,
+        deps_if={"reranker": model.learns_from_reranker, "probe_files": data.has_probes},
     ),
     AssetRecipe(
         model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
 from domain_embed.defs.assets import REUSED, SECONDS, WHY, asset_spec, observe_source
-from domain_embed.defs.data import SOURCES
+from domain_embed.defs.data import sources_of
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
@@ -104,7 +104,7 @@ def dagster_home(environment: Environment) -> Path:
 def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     """Looks at the sources and says what is stale, why, and what may run again after it."""
     settings, domain = workspace.settings, workspace.domain
-    sources = [dg.AssetKey([domain, name]) for name in SOURCES]
+    sources = [dg.AssetKey([domain, name]) for name in sources_of(settings)]
     for key in sources:
         observe_source(instance, workspace, settings, key)
     specs = [asset_spec(domain, settings, recipe) for recipe in RECIPES]

@@ -12,6 +12,7 @@ from domain_embed.files import RECORD_FILE
 from domain_embed.promotion.verdict import NOTHING_TUNED
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE
 from domain_embed_tests.defs.test_mining_and_reranker import SMALL
+from domain_embed_tests.training.test_probes import beir
 from domain_embed_tests.whole import DOMAIN, Whole
 
 
@@ -68,6 +69,20 @@ def test_a_checkpoint_reads_the_reranker_only_to_learn_from_it(whole: Whole) -> 
     assert parents(whole) == {"splits", "hard_negatives", "reranker"}
     with pytest.raises(SettingsError, match="margin_mse learns from a reranker, and there is none"):
         whole.run(("checkpoint",))
+
+
+def test_another_probe_makes_the_checkpoint_stale_and_says_why(whole: Whole) -> None:
+    probe = beir(whole.folder / "probes")
+    whole.edit("training", forgetting={"probes": ["probes/animals"]}, epochs=1, batch_size=32)
+    assert parents(whole) == {"splits", "hard_negatives", "probe_files"}
+    whole.run(("checkpoint",))
+    assert set(record_of(whole)["probes"]) == {"animals"}
+    assert "checkpoint" not in whole.plan().stale
+    (probe / "queries.jsonl").touch()
+    assert "checkpoint" not in whole.plan().stale
+    with (probe / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"_id": "q-more", "text": "one more"}) + "\n")
+    assert whole.plan().statuses["checkpoint"].causes == ("probe_files has new content",)
 
 
 def test_only_a_teacher_that_knows_better_teaches(whole: Whole) -> None:

@@ -1,5 +1,6 @@
 """Metadata filters: what may be asked of a key. Every store answers them alike."""
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,51 @@ Condition: TypeAlias = Union[Scalar, Sequence[Scalar], Range, Missing, Not, AllO
 
 Where: TypeAlias = Mapping[str, Condition]
 """A metadata filter: every key's condition must hold. A dot in a key reaches into a nested object."""
+
+
+def filter_text(content: object) -> str:
+    """A filter as JSON in one spelling: equal filters are equal texts. Raises ValueError as `read_filter`."""
+    read_filter(content)
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_filter(content: object) -> Where:
+    """A filter as JSON says it, such as {"team": "storage", "year": {"gte": 2020}, "draft": null}.
+
+    A list means any of its values, null that the key is absent, {"not": ...} the opposite; an object with gt, gte, lt
+    and lte is a range, of dates where its bounds are texts in ISO 8601. Raises ValueError that says what is wrong.
+    """
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError('it must be an object of keys and values, such as {"team": "storage"}')
+    return {str(key): _read_condition(str(key), value) for key, value in content.items()}
+
+
+def _read_condition(key: str, value: object) -> Condition:
+    match value:
+        case None:
+            return Missing()
+        case str() | bool() | int() | float():
+            return value
+        case [*values] if values:
+            scalars = [one for one in values if isinstance(one, str | bool | int | float)]
+            if len(scalars) == len(values):
+                return scalars
+        case {"not": refused, **rest} if not rest:
+            return Not(_read_condition(key, refused))
+        case {**bounds} if bounds and bounds.keys() <= set(BOUNDS):
+            return Range(**{str(name): _read_bound(key, bound) for name, bound in bounds.items()})
+    raise ValueError(f"{key}: {value!r} is no value, list of values, range ({', '.join(BOUNDS)}), null or not")
+
+
+def _read_bound(key: str, value: object) -> Bound:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value) if is_iso_date(value) else datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValueError(f"{key}: {value!r} is no bound: a number, or a date in ISO 8601")
 
 
 def both(first: Where | None, second: Where | None) -> Where | None:

@@ -37,6 +37,7 @@ LABELS = pa.schema(
         pa.field("created_at", pa.string(), nullable=True),  # ISO 8601
         pa.field("split", pa.string(), nullable=True),  # train, validation or test; null: not decided
         pa.field("train_only", pa.bool_(), nullable=False),  # made up, not asked: never in validation or test
+        pa.field("filters", pa.string(), nullable=True),  # what narrows the search, as `filter_text` writes it
     ]
 )
 """What the sources say, before it is known which passage is meant."""
@@ -53,6 +54,7 @@ JUDGMENTS = pa.schema(
         pa.field("created_at", pa.string(), nullable=True),
         pa.field("split", pa.string(), nullable=True),
         pa.field("train_only", pa.bool_(), nullable=False),
+        pa.field("filters", pa.string(), nullable=True),
     ]
 )
 """Judgments that may be used: positives (grade 1 and more) about passages that exist."""

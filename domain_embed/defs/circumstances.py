@@ -69,7 +69,7 @@ def _validation(work: Work, variant: str, searchers: Mapping[str, Searcher]) -> 
     if not queries:
         return None
     compared = {name: searchers[name] for name in ("tuned", "base")}
-    runs = run_systems(compared, queries, [variant])
+    runs = run_systems(compared, queries, [variant], work.workspace.filters("validation"))
     tuned, base = (system_name(name, variant) for name in compared)
     scores = (ndcg_scores(runs[system], qrels) for system in (tuned, base))
     settings = work.settings.evaluation

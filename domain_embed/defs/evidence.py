@@ -51,7 +51,7 @@ def eval_report(work: Work) -> Produced:
     searchers = _searchers(work, reranker)
     queries, positives = workspace.judged("test")
     qrels = with_negatives(workspace, positives)
-    runs = run_systems(searchers, queries, every_variant(rerank=reranker is not None))
+    runs = run_systems(searchers, queries, every_variant(rerank=reranker is not None), workspace.filters("test"))
     subject = _subject(work, searchers)
     evidence, scores = gather_evidence(
         runs, qrels, subject, circumstances(work, subject, searchers, runs, queries, qrels),
@@ -128,7 +128,10 @@ def _tuned_searcher(
     known = workspace.tuned_weight(collection)
     if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
         queries, qrels = workspace.judged("validation")
-        weight = tune_searcher(workspace.searcher(collection, retrieval), queries, lambda run: mean_ndcg(run, qrels))
+        weight = tune_searcher(
+            workspace.searcher(collection, retrieval), queries, workspace.filters("validation"),
+            lambda run: mean_ndcg(run, qrels),
+        )  # fmt: skip
         workspace.save_tuned_weight(collection, weight, splits)
     return workspace.searcher(collection, retrieval, reranker)
 

@@ -13,16 +13,16 @@ RECIPES = (
         model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse", "index"),
         revision=2,
     ),
-    AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",)),
+    AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",), revision=2),
     AssetRecipe(
         labels.synthetic_queries, ("labels", "passages", "base_collection"), "judgments", TABLE,
         sections=("synthetic",),
     ),
     AssetRecipe(
         labels.judgments, ("labels", "synthetic_queries", "review_decisions", "passages", "base_collection"),
-        "judgments", TABLE, sections=("alignment", "review"),
+        "judgments", TABLE, sections=("alignment", "review"), revision=2,
     ),
-    AssetRecipe(labels.splits, ("judgments",), "judgments", TABLE, sections=("splits",)),
+    AssetRecipe(labels.splits, ("judgments",), "judgments", TABLE, sections=("splits",), revision=2),
     AssetRecipe(
         labels.quality_report, ("passages", "labels", "judgments", "splits", "base_collection"), "judgments",
         frozenset({"html", "mlflow"}), sections=("quality", "splits"),

@@ -7,10 +7,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.tables import LABELS
 from domain_embed.corpus.tokens import TokenCounter
 from domain_embed.defs.work import Produced, Work, joint_version, record_table, sample_table
 from domain_embed.judgments.alignment import Aligner, Places
+from domain_embed.judgments.graded import filters_of
 from domain_embed.judgments.judgments import JudgmentReport, decide_judgments
 from domain_embed.judgments.labels import collect_labels
 from domain_embed.judgments.leakage import measure_leakage
@@ -75,11 +77,13 @@ def judgments(work: Work) -> Produced:
     """Which passages answer which queries, as labels say and people decided; uncertain ones wait for review."""
     tables, report = work.workspace.tables, JudgmentReport()
     places = Places.of(tables.read("passages"))
-    aligner = Aligner(work.workspace.searcher(work.workspace.aliased(BASE)), places, work.settings.alignment)
+    searcher = work.workspace.searcher(work.workspace.aliased(BASE))
+    aligner = Aligner(searcher, places, work.settings.alignment)
     rows = (batch for name in ("labels", "synthetic_queries") for batch in tables.read(name).batches(BATCH_ROWS))
     judged = decide_judgments(
         rows, places, aligner, _decisions(work), work.settings.alignment.min_confidence, report
     )  # fmt: skip
+    _require_known_keys(judged.judgments, searcher.collection.info.metadata_types)
     written = tables.write_table("judgments", judged.judgments)
     negatives = tables.write_table("judged_negatives", judged.negatives)
     undecided = tables.write_table("undecided", judged.undecided)
@@ -102,6 +106,14 @@ def judgments(work: Work) -> Produced:
             "left_out": report.left_out.total(),
         },
     )
+
+
+def _require_known_keys(judgments: pa.Table, known: Mapping[str, str]) -> None:
+    """Raises InputError for a filter on a key that no passage has: it would find nothing, whatever the model."""
+    for query_id, where in filters_of(judgments).items():
+        for key in where.keys() - known.keys():
+            keys = f"keys: {', '.join(known) or 'none'}; see corpus.metadata_fields and corpus.path_metadata"
+            raise InputError(f"query {query_id!r} filters on {key!r}, which no passage has", keys)
 
 
 def splits(work: Work) -> Produced:

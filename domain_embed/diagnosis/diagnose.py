@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from domain_embed.contracts.ports import Collection, Encoder, Reranker, TableReader
-from domain_embed.contracts.records import Comparison, Mode, Where
+from domain_embed.contracts.records import Comparison, Mode
 from domain_embed.diagnosis.adapter import adapted_scores, try_adapter
 from domain_embed.diagnosis.candidates import candidate_levers, neutral_pool
 from domain_embed.diagnosis.causes import CAUSES, Cause, Symptoms, cause_of, explain
@@ -37,7 +37,7 @@ from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.names import system_name
 from domain_embed.evaluation.significance import compare
-from domain_embed.judgments.graded import graded_queries
+from domain_embed.judgments.graded import filters_of, graded_queries
 from domain_embed.settings import DomainSettings, EvaluationSettings, TrainingSettings
 
 INTERVALS = EvaluationSettings(resamples=4000)
@@ -124,17 +124,17 @@ class Diagnosis:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
 
-def diagnose(material: Material, settings: DomainSettings, filters: Mapping[str, Where] | None = None) -> Diagnosis:
+def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
     """Examines the base model on validation queries, and on training queries where those are few.
 
     Args:
         material: What is examined.
         settings: Of the domain; read are `diagnosis`, `retrieval`, `alignment` and `model`.
-        filters: The metadata filter that comes with a query, by query id.
     """
     memory, chosen = QueryMemory(material.encoder), settings.diagnosis
     rows = development_queries(material.splits, chosen.queries, chosen.seed)
-    rankings = rank_queries(*graded_queries(rows), material.collection, memory, settings.retrieval)
+    filters = filters_of(rows)
+    rankings = rank_queries(*graded_queries(rows), material.collection, memory, settings.retrieval, filters)
     symptoms = Examination(
         rankings, material.collection, memory, material.passages,
         Windows(material.encoder.tokenizer, material.encoder.max_tokens), chosen, filters,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.contracts.records import Hit, Mode, Qrels, Run
+from domain_embed.contracts.records import Hit, Mode, Qrels, Run, Where
 from domain_embed.diagnosis.causes import DEPTH
 from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.retrieval.searcher import Searcher
@@ -91,16 +91,20 @@ def drawn(splits: pa.Table, split: str, limit: int, seed: int) -> pa.Table:
 
 
 def rank_queries(
-    queries: Mapping[str, str], qrels: Qrels, collection: Collection, encoder: Encoder, settings: RetrievalSettings
-) -> Rankings:
-    """Ranks all queries by the base model, by BM25 and by their fusion, each through the store."""
+    queries: Mapping[str, str], qrels: Qrels, collection: Collection, encoder: Encoder, settings: RetrievalSettings,
+    filters: Mapping[str, Where] | None = None,
+) -> Rankings:  # fmt: skip
+    """Ranks all queries by the base model, by BM25 and by their fusion, each through the store and its own filter."""
     searcher, texts = Searcher(collection, encoder, settings), list(queries.values())
+    where = [(filters or {}).get(query_id) for query_id in queries]
     modes: list[Mode] = ["dense", "sparse", "hybrid"]
     hits: dict[Mode, list[list[Hit]]] = {mode: [] for mode in modes}
     with progress_bar("rank queries", len(texts), "queries") as progress:
         for start in range(0, len(texts), BATCH_QUERIES):
             batch = texts[start : start + BATCH_QUERIES]
-            for mode, found in searcher.rank(batch, DEPTH, modes, exact=True).items():
+            for mode, found in searcher.rank(
+                batch, DEPTH, modes, where=where[start : start + BATCH_QUERIES], exact=True
+            ).items():
                 hits[mode] += found
             progress.update(len(batch))
     return Rankings(dict(queries), qrels, hits)

@@ -22,6 +22,7 @@ MOST_VALUES = 12
 _COLUMNS = ("passage_id", "doc_id", "title", "text", "metadata")
 
 LENGTH, OVERLAP, SEEN, SOURCE = "query length", "words shared with the answer", "document of the answer", "source"
+FILTERED = "search"
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def label_queries(splits: pa.Table, passages: TableReader) -> pd.DataFrame:
 
     A query is described by its best positive: the highest grade, of equal ones the first passage id. Dimensions are
     its source, the number of its words, the share of them that stand in the positive, whether the positive's document
-    answers a training query too, and every metadata key of the positives with few values. What a query has no value
-    for is missing.
+    answers a training query too, whether a filter comes with it, and every metadata key of the positives with few
+    values. What a query has no value for is missing.
 
     Args:
         splits: A SPLITS table.
@@ -75,6 +76,7 @@ def label_queries(splits: pa.Table, passages: TableReader) -> pd.DataFrame:
             ],
             SEEN: ["seen in training" if row[1] in trained else "not seen in training" for row in answers],
             SOURCE: best["source"].tolist(),
+            FILTERED: ["with a filter" if isinstance(told, str) else "without a filter" for told in best["filters"]],
         },
         index=best.index,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.contracts.records import Hit, Mode, Run
+from domain_embed.contracts.records import Hit, Mode, Run, Where
 from domain_embed.evaluation.names import mode_of, system_name, variant_name
 from domain_embed.retrieval.searcher import Searcher
 
@@ -19,8 +19,9 @@ def every_variant(*, rerank: bool) -> tuple[str, ...]:
 
 
 def run_systems(
-    searchers: Mapping[str, Searcher], queries: Mapping[str, str], variants: Sequence[str]
-) -> dict[str, Run]:
+    searchers: Mapping[str, Searcher], queries: Mapping[str, str], variants: Sequence[str],
+    filters: Mapping[str, Where] | None = None,
+) -> dict[str, Run]:  # fmt: skip
     """The top 100 of every query for every system, by system name.
 
     A searcher named "base" gives "base/dense", "base/hybrid+rerank" and so on, as the variants say. BM25 does not
@@ -31,6 +32,7 @@ def run_systems(
         searchers: By name of the model.
         queries: Text by id.
         variants: Modes, with or without "+rerank", which needs searchers with a reranker.
+        filters: What narrows the search for a query, by query id.
     """
     runs: dict[str, dict[str, list[str]]] = {}
     ids, known = list(queries), dict[str, str]()
@@ -38,9 +40,10 @@ def run_systems(
         for start in range(0, len(ids), BATCH_QUERIES):
             batch = ids[start : start + BATCH_QUERIES]
             texts = [queries[query_id] for query_id in batch]
+            where = [(filters or {}).get(query_id) for query_id in batch]
             for position, (name, searcher) in enumerate(searchers.items()):
                 wanted = [variant for variant in variants if position == 0 or mode_of(variant)[0] != "sparse"]
-                for variant, ranked in _rankings(searcher, texts, wanted).items():
+                for variant, ranked in _rankings(searcher, texts, where, wanted).items():
                     run = runs.setdefault(system_name(name, variant), {})
                     for query_id, hits in zip(batch, ranked, strict=True):
                         # One string for each passage, however many rankings name it.
@@ -49,12 +52,14 @@ def run_systems(
     return dict(runs)
 
 
-def _rankings(searcher: Searcher, texts: Sequence[str], variants: Sequence[str]) -> dict[str, list[list[Hit]]]:
+def _rankings(
+    searcher: Searcher, texts: Sequence[str], where: Sequence[Where | None], variants: Sequence[str]
+) -> dict[str, list[list[Hit]]]:
     """By variant, for each text; each stage is asked once for all modes."""
     found: dict[str, list[list[Hit]]] = {}
     for rerank in (False, True):
         modes = [cast(Mode, mode) for mode, reranked in map(mode_of, variants) if reranked == rerank]
         if modes:
-            rankings = searcher.rank(texts, DEPTH, modes, exact=True, rerank=rerank)
+            rankings = searcher.rank(texts, DEPTH, modes, where=where, exact=True, rerank=rerank)
             found |= {variant_name(mode, rerank): ranked for mode, ranked in rankings.items()}
     return found

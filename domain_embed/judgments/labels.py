@@ -9,6 +9,7 @@ import pyarrow as pa
 from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.tables import LABELS, normalized_query
 from domain_embed.judgments.sources import Label, LabelReport, read_source, source_name
+from domain_embed.judgments.sources.rows import Query
 from domain_embed.settings import JudgmentSettings
 
 BATCH_ROWS = 8192
@@ -17,31 +18,37 @@ BATCH_ROWS = 8192
 def collect_labels(settings: JudgmentSettings, folder: Path, report: LabelReport) -> Iterator[pa.RecordBatch]:
     """Yields what all sources say as LABELS batches of at most `BATCH_ROWS` rows, source after source.
 
-    A query id keeps the text it was first written with. Repeated rows, and rows about passages that do not exist, are
-    passed on. In memory are the query texts and one batch, and what a source of annotations or clicks has to hold.
+    A query id keeps the text it was first written with, and has one filter. Repeated rows, and rows about passages that
+    do not exist, are passed on. In memory are the query texts and one batch, and what a source of annotations or clicks
+    has to hold.
 
     Raises:
-        InputError: When a query id names two different texts (case and white space folded), or a file or a row cannot
-            be used.
+        InputError: When a query id names two different texts (case and white space folded) or filters, or a file or a
+            row cannot be used.
     """
-    texts: dict[str, str] = {}
+    known: dict[str, Query] = {}
     for source in settings.sources:
         counts = report.of(source_name(source))
         labels = read_source(source, folder, report)
         while rows := list(islice(labels, BATCH_ROWS)):
             for row in rows:
-                row["query"] = _known_text(texts, row)
+                row["query"] = _known_text(known, row)
             counts.given += len(rows)
             yield pa.RecordBatch.from_pylist(rows, schema=LABELS)
 
 
-def _known_text(texts: dict[str, str], row: Label) -> str:
+def _known_text(known: dict[str, Query], row: Label) -> str:
     """The query's text as it was first written; further ones may differ in case and white space only."""
-    query: str = row["query"]
-    known = texts.setdefault(row["query_id"], query)
-    if known != query and normalized_query(known) != normalized_query(query):
-        raise InputError(
-            f"query id {row['query_id']!r} names two texts: {known[:80]!r} and {query[:80]!r} ({row['source']})",
-            "give every query its own id, or none",
-        )
-    return known
+    query = Query(row["query"], row["filters"])
+    first = known.setdefault(row["query_id"], query)
+    if first.text != query.text and normalized_query(first.text) != normalized_query(query.text):
+        raise _two(row, "texts", first.text, query.text)
+    if first.filters != query.filters:
+        raise _two(row, "filters", first.filters, query.filters)
+    return first.text
+
+
+def _two(row: Label, what: str, first: str | None, second: str | None) -> InputError:
+    named = " and ".join(repr(one[:80]) if one else "none" for one in (first, second))
+    problem = f"query id {row['query_id']!r} names two {what}: {named} ({row['source']})"
+    return InputError(problem, "give every query its own id, or none")

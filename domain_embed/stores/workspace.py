@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Reranker, VectorStore
-from domain_embed.contracts.records import CollectionInfo, embedded_text
+from domain_embed.contracts.records import CollectionInfo, Where, embedded_text
 from domain_embed.encoding.backend import Machine, load_encoder
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
@@ -18,7 +18,7 @@ from domain_embed.encoding.reranker import CrossEncoderReranker
 from domain_embed.encoding.score_cache import CachedReranker
 from domain_embed.files import RECORD_FILE, keep_file, read_json
 from domain_embed.indexing.identity import require_usable
-from domain_embed.judgments.graded import graded_queries
+from domain_embed.judgments.graded import filters_of, graded_queries
 from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
@@ -160,6 +160,11 @@ class Workspace:
         """The queries of a split, text by id, and the grades of their passages. Raises NotReadyError without splits."""
         splits = self.tables.read("splits").read(columns=["query_id", "query", "passage_id", "grade", "split"])
         return graded_queries(splits.filter(pc.equal(splits["split"], split)))
+
+    def filters(self, split: str) -> dict[str, Where]:
+        """The metadata filter of each query of a split that has one, by query id."""
+        splits = self.tables.read("splits").read()
+        return filters_of(splits.filter(pc.equal(splits["split"], split)))
 
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""

@@ -74,11 +74,11 @@ def read_probe(folder: Path, settings: ForgettingSettings) -> Probe:
     sampled = _bounded(asked, {q: {p: g for p, g in qrels[q].items() if p in corpus} for q in asked}, settings)
     if not sampled:
         raise InputError(f"{folder}: none of its judged passages is in corpus.jsonl", "see training.forgetting.probes")
-    pool = _pool([texts[query_id] for query_id in sampled], sampled, corpus, settings.max_passages)
+    pool = _pool([texts[query_id].text for query_id in sampled], sampled, corpus, settings.max_passages)
     return Probe(
         folder.name,
         list(sampled),
-        [texts[query_id] for query_id in sampled],
+        [texts[query_id].text for query_id in sampled],
         pool,
         [corpus[passage_id] for passage_id in pool],
         sampled,

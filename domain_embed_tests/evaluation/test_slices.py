@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from domain_embed.contracts.tables import PASSAGES, SPLITS
-from domain_embed.evaluation.slices import LENGTH, OVERLAP, SEEN, SOURCE, label_queries, slice_effects
+from domain_embed.evaluation.slices import FILTERED, LENGTH, OVERLAP, SEEN, SOURCE, label_queries, slice_effects
 from domain_embed.stores.tables import TableStore
 
 
@@ -72,7 +72,14 @@ def test_metadata_with_many_values_makes_no_slices(tmp_path: Path) -> None:
     table = TableStore(tmp_path).write_table("passages", pa.Table.from_pylist(passages, schema=PASSAGES))
     rows = [_judgment(f"q{n}", "text", f"d{n:02}") for n in range(30)]
     labels = label_queries(pa.Table.from_pylist(rows, schema=SPLITS), table)
-    assert set(labels.columns) == {LENGTH, OVERLAP, SEEN, SOURCE, "kind"}
+    assert set(labels.columns) == {LENGTH, OVERLAP, SEEN, SOURCE, FILTERED, "kind"}
+
+
+def test_queries_with_a_filter_are_a_slice(tmp_path: Path) -> None:
+    table = TableStore(tmp_path).write_table("passages", pa.Table.from_pylist(PASSAGE_ROWS, schema=PASSAGES))
+    rows = [_judgment("q1", "text", "d1-a") | {"filters": '{"lang":"en"}'}, _judgment("q2", "text", "d2-a")]
+    labels = label_queries(pa.Table.from_pylist(rows, schema=SPLITS), table)
+    assert labels[FILTERED].to_dict() == {"q1": "with a filter", "q2": "without a filter"}
 
 
 def _scores(values: "np.ndarray[Any, Any]") -> "pd.Series[float]":

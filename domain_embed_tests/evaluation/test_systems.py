@@ -15,7 +15,7 @@ from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import RetrievalSettings, SparseSettings
 from domain_embed.stores.qdrant import QdrantStore
 from domain_embed_tests.encoding.fakes import FakeEncoder, MemoryCache, MemoryTable
-from domain_embed_tests.scenario import QUERIES, passages_table
+from domain_embed_tests.scenario import CORPUS, QUERIES, passages_table
 
 SETTINGS = RetrievalSettings(depth=10, dense_weight=0.3, rerank_depth=3)
 ASKED = {query.query_id: query.text for query in QUERIES[:7]}
@@ -59,6 +59,18 @@ def test_every_system_answers_as_its_searcher_does(collections: dict[str, tuple[
         assert list(runs[f"{name}/weighted"].values()) == [[hit.passage_id for hit in hits] for hits in ranked]
     assert runs["base/dense"] != runs["tuned/dense"]
     assert all(list(run) == list(ASKED) for run in runs.values())
+
+
+def test_a_query_is_searched_within_its_filter(collections: dict[str, tuple[Collection, FakeEncoder]]) -> None:
+    narrowed, free = list(ASKED)[:2]
+    searchers = _searchers(collections)
+    runs = run_systems(searchers, ASKED, every_variant(rerank=False), {narrowed: {"team": ["network"]}})
+    network = {one.passage_id for one in CORPUS if one.team == "network"}
+    everything = run_systems(searchers, ASKED, every_variant(rerank=False))
+    for system, run in runs.items():
+        assert set(run[narrowed]) <= network, system
+        assert run[free] == everything[system][free]
+    assert set(runs["base/dense"][narrowed]) == network
 
 
 def test_reranked_systems_stand_beside_the_plain_ones(collections: dict[str, tuple[Collection, FakeEncoder]]) -> None:

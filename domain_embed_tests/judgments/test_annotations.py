@@ -40,7 +40,7 @@ def test_annotations_of_a_pair_become_one_row(tmp_path: Path) -> None:
     assert tea == {
         "query_id": "q1", "query": "make tea", "target": "p1", "answer": None, "grade": 2,
         "source": "annotations.csv", "confidence": pytest.approx(2 / 3), "created_at": "2026-01-03", "split": "test",
-        "train_only": False,
+        "train_only": False, "filters": None,
     }  # fmt: skip
     assert (coffee["query_id"], coffee["grade"], coffee["confidence"], coffee["created_at"]) == ("q2", 1, 1.0, None)
 

@@ -48,7 +48,7 @@ def test_what_is_clicked_is_positive_and_what_is_passed_over_for_it_is_not(tmp_p
     assert positive == {
         "query_id": query_id_of("make tea"), "query": "make tea", "target": "good", "answer": None, "grade": 1,
         "source": "clicks:clicks.jsonl", "confidence": positive["confidence"], "created_at": None, "split": None,
-        "train_only": False,
+        "train_only": False, "filters": None,
     }  # fmt: skip
     assert 0.99 < positive["confidence"] <= 1
     assert 0.7 < negative["confidence"] <= 1

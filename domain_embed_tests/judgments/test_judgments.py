@@ -33,7 +33,8 @@ class Told(Aligner):
 def label(query: str, target: str | None, grade: int = 1, **more: Any) -> dict[str, Any]:
     return {
         "query_id": query, "query": f"text of {query}", "target": target, "answer": None, "grade": grade,
-        "source": "file", "confidence": 1.0, "created_at": None, "split": None, "train_only": False, **more,
+        "source": "file", "confidence": 1.0, "created_at": None, "split": None, "train_only": False, "filters": None,
+        **more,
     }  # fmt: skip
 
 
@@ -65,7 +66,7 @@ def test_a_label_about_a_passage_is_a_judgment_as_it_stands() -> None:
     judged, report = decide(label("a", "p1", 2, source="s", confidence=0.7, created_at="2026-01-02", split="test"))
     assert judged.judgments.to_pylist() == [
         {"query_id": "a", "query": "text of a", "passage_id": "p1", "doc_id": "p1", "grade": 2, "source": "s",
-         "confidence": 0.7, "created_at": "2026-01-02", "split": "test", "train_only": False}
+         "confidence": 0.7, "created_at": "2026-01-02", "split": "test", "train_only": False, "filters": None}
     ]  # fmt: skip
     assert report == JudgmentReport()
 

@@ -63,7 +63,7 @@ def test_a_full_row_is_taken_as_it_is(tmp_path: Path) -> None:
     assert pairs(tmp_path, row) == [
         {
             "query_id": "q1", "query": "make tea", "target": "1", "answer": None, "grade": 2, "source": "clicks",
-            "confidence": 0.5, "created_at": "2026-01-02", "split": "test", "train_only": False,
+            "confidence": 0.5, "created_at": "2026-01-02", "split": "test", "train_only": False, "filters": None,
         }
     ]  # fmt: skip
 
@@ -74,6 +74,7 @@ def test_a_bare_row_is_filled_up(tmp_path: Path) -> None:
     assert row == {
         "query_id": query_id_of("make tea"), "query": "make tea", "target": "1", "answer": None, "grade": 1,
         "source": "judgments.jsonl", "confidence": 1.0, "created_at": None, "split": None, "train_only": False,
+        "filters": None,
     }  # fmt: skip
 
 
@@ -265,11 +266,12 @@ def test_answers_are_looked_up_in_their_document_or_anywhere(tmp_path: Path) -> 
     assert anywhere == {
         "query_id": query_id_of("how hot?"), "query": "How hot?", "target": None, "answer": "80 degrees.", "grade": 1,
         "source": "answers.jsonl", "confidence": 1.0, "created_at": None, "split": None, "train_only": False,
+        "filters": None,
     }  # fmt: skip
     assert inside == {
         "query_id": query_id_of("how long?"), "query": "How long?", "target": "7", "answer": "Three minutes",
         "grade": 1, "source": "faq", "confidence": 0.9, "created_at": "2026-01-02", "split": "validation",
-        "train_only": False,
+        "train_only": False, "filters": None,
     }  # fmt: skip
 
 

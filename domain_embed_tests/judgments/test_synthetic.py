@@ -156,7 +156,7 @@ def test_a_row_says_that_it_is_made_up(make: Maker) -> None:
     [row] = make([TEA], HEADINGS).rows
     assert row == {
         "query_id": query_id_of("Green tea"), "query": "Green tea", "target": "tea", "answer": None, "grade": 1,
-        "source": "headings", "confidence": 0.5, "created_at": None, "split": None, "train_only": True,
+        "source": "headings", "confidence": 0.5, "created_at": None, "split": None, "train_only": True, "filters": None,
     }  # fmt: skip
 
 

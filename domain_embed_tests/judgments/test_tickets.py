@@ -42,6 +42,7 @@ def test_a_ticket_asks_and_its_article_answers(tmp_path: Path) -> None:
             "query_id": query_id_of("kettle leaks since monday."), "query": "Kettle leaks Since Monday.",
             "target": "kettle", "answer": "Replace the seal.", "grade": 1, "source": "tickets.jsonl",
             "confidence": 0.6, "created_at": "2026-01-02T03:04:05+00:00", "split": None, "train_only": False,
+            "filters": None,
         }
     ]  # fmt: skip
     assert not report.left_out

@@ -209,8 +209,16 @@ def test_the_weight_is_tuned_through_the_searcher(searcher: Searcher, minilm: To
     def found_by_words(run: Run) -> float:
         return float(run["q"][0] == ids(searcher.rank(["the pool"], 1, ["sparse"])["sparse"][0])[0])
 
-    weight = tune_searcher(searcher, {"q": "the pool"}, found_by_words)
+    weight = tune_searcher(searcher, {"q": "the pool"}, {}, found_by_words)
     tuned = SETTINGS.model_copy(update={"dense_weight": weight})
     [[best]] = Searcher(searcher.collection, minilm, tuned).rank(["the pool"], 1, ["weighted"])["weighted"]
     assert best.passage_id == "pg-connections"
     assert weight < 1
+
+
+def test_the_weight_is_tuned_within_the_querys_filter(searcher: Searcher) -> None:
+    seen: list[Run] = []
+    tune_searcher(searcher, {"q": "the pool"}, {"q": {"team": "network"}}, lambda run: float(not seen.append(run)))
+    network = {one.passage_id for one in scenario.CORPUS if one.team == "network"}
+    assert network
+    assert all(set(run["q"]) <= network for run in seen)

@@ -17,4 +17,5 @@ def read_answers(path: Path) -> Iterator[Label]:
             confidence=row.confidence(),
             created_at=row.moment(),
             split=row.split(),
+            filters=row.filters(),
         )

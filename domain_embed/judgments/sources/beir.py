@@ -19,10 +19,11 @@ def read_beir(source: BeirSource, folder: Path) -> Iterator[Label]:
         for row in read(path):
             query_id, query = known_query(queries, row, "query-id", queries_path)
             yield label(
-                query,
+                query.text,
                 query_id=query_id,
                 target=row.text("corpus-id"),
                 grade=row.grade("score", default=None),
                 source=path.name,
                 split=split,
+                filters=query.filters,
             )

@@ -18,4 +18,5 @@ def read_pairs(path: Path) -> Iterator[Label]:
             confidence=row.confidence(),
             created_at=row.moment(),
             split=row.split(),
+            filters=row.filters(),
         )

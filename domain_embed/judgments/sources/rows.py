@@ -1,15 +1,17 @@
 """One row of a label file, and the label it becomes: fields are read with errors that name file, line and field."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.filters import filter_text
 from domain_embed.contracts.progress import Progress, progress_bar
 from domain_embed.contracts.tables import SPLIT_NAMES, normalized_query
 from domain_embed.corpus.lines import decode, read_lines, read_rows, text_field
@@ -129,6 +131,16 @@ class Row:
             hint = "write 2026-01-31 or 2026-01-31T12:00:00Z"
             raise self.error(f"{name} must be a date or time in ISO 8601, not {value!r}", hint) from None
 
+    def filters(self) -> str | None:
+        """What narrows the search for this query, as `filter_text` writes it; from an object, or JSON in a cell."""
+        value = self.given("filters")
+        if value is None or value == {}:
+            return None
+        try:
+            return filter_text(json.loads(value) if isinstance(value, str) else value)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self.error(f"the filters cannot be used: {error}") from None
+
     def split(self) -> str | None:
         """The split a row is given to, or None."""
         text = self.optional_text("split")
@@ -158,28 +170,36 @@ def read_columns(path: Path, names: Sequence[str], separator: str | None = "\t")
             yield Row(path, line, dict(zip(names, cells, strict=True)))
 
 
-def queries_by_id(rows: Iterable[Row], *id_names: str) -> dict[str, str]:
-    """The `text` of every query; an id that occurs twice is an error."""
-    queries: dict[str, str] = {}
+class Query(NamedTuple):
+    """What is asked, and what narrows the search for it."""
+
+    text: str
+    filters: str | None = None
+
+
+def queries_by_id(rows: Iterable[Row], *id_names: str) -> dict[str, Query]:
+    """The `text` and `filters` of every query; an id that occurs twice is an error."""
+    queries: dict[str, Query] = {}
     for row in rows:
         query_id = row.text(*id_names).strip()
         if query_id in queries:
             raise row.error(f"query id {query_id!r} occurs twice")
-        queries[query_id] = row.text("text").strip()
+        queries[query_id] = Query(row.text("text").strip(), row.filters())
     return queries
 
 
-def known_query(queries: dict[str, str], row: Row, name: str, queries_path: Path) -> tuple[str, str]:
-    """The query id that a row names, and the query's text."""
+def known_query(queries: dict[str, Query], row: Row, name: str, queries_path: Path) -> tuple[str, Query]:
+    """The query id that a row names, and its query."""
     query_id = row.text(name).strip()
     if query_id not in queries:
         raise row.error(f"query {query_id!r} is not in {queries_path.name}")
     return query_id, queries[query_id]
 
 
-def query_id_of(query: str) -> str:
-    """An id for a query that has none: the same text, case and white space folded, has the same id."""
-    return "q-" + hashlib.sha256(normalized_query(query).encode()).hexdigest()[:12]
+def query_id_of(query: str, filters: str | None = None) -> str:
+    """An id for a query that has none: the same text, case and white space folded, and filters have the same id."""
+    told = normalized_query(query) + (f"\x00{filters}" if filters else "")
+    return "q-" + hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def label(
@@ -193,10 +213,11 @@ def label(
     confidence: float = 1.0,
     created_at: str | None = None,
     split: str | None = None,
+    filters: str | None = None,
 ) -> Label:
-    """A row of LABELS; a query without id gets one of its text."""
+    """A row of LABELS; a query without id gets one of its text and filters."""
     return {
-        "query_id": query_id or query_id_of(query),
+        "query_id": query_id or query_id_of(query, filters),
         "query": query,
         "target": target,
         "answer": answer,
@@ -206,6 +227,7 @@ def label(
         "created_at": created_at,
         "split": split,
         "train_only": False,
+        "filters": filters,
     }
 
 

@@ -17,5 +17,5 @@ def read_trec(source: TrecSource, folder: Path) -> Iterator[Label]:
     for row in read_columns(path, QREL_COLUMNS, separator=None):
         query_id, query = known_query(topics, row, "query id", topics_path)
         yield label(
-            query, query_id=query_id, target=row.text("document id"), grade=max(0, row.grade()), source=path.name
+            query.text, query_id=query_id, target=row.text("document id"), grade=max(0, row.grade()), source=path.name
         )

@@ -28,4 +28,4 @@ def _read_ids(path: Path, queries_path: Path) -> Iterator[Label]:
     for row in read_columns(path, TRIPLE_COLUMNS):
         query_id, query = known_query(queries, row, "query", queries_path)
         for name, grade in GRADES.items():
-            yield label(query, query_id=query_id, target=row.text(name).strip(), grade=grade, source=path.name)
+            yield label(query.text, query_id=query_id, target=row.text(name).strip(), grade=grade, source=path.name)

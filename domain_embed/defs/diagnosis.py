@@ -14,7 +14,7 @@ from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
 from domain_embed.diagnosis.page import render_html
 from domain_embed.promotion.champion import Move, PromotionLog, settle
-from domain_embed.settings import ADAPTERS
+from domain_embed.settings import ADAPTERS, DomainSettings
 from domain_embed.stores.workspace import BASE, LIVE
 
 
@@ -33,6 +33,7 @@ def diagnosis(work: Work) -> Produced:
         base=workspace.model_location(collection.info.model),
         resolve=workspace.model_location,
         reranker=workspace.reranker(),
+        documents=tables.read("documents"),
     )
     found = diagnose(material, work.settings)
     about = {
@@ -44,6 +45,11 @@ def diagnosis(work: Work) -> Produced:
     page = workspace.save_diagnosis({**about, **asdict(found)}, render_html(found, about))
     link = work.tracker.log_artifact(page)
     return Produced(found.version(), _metadata(found, str(page), link), _metrics(found))
+
+
+def compares_chunkings(settings: DomainSettings) -> bool:
+    """Whether other ways to cut the documents are looked at."""
+    return bool(settings.diagnosis.chunkings)
 
 
 def held_back(work: Work) -> Stopped | None:

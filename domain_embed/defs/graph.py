@@ -30,6 +30,7 @@ RECIPES = (
     AssetRecipe(
         diagnosis.diagnosis, ("labels", "judgments", "splits", "passages", "base_collection"), "evidence",
         frozenset({"html", "mlflow"}), sections=("diagnosis", "retrieval", "alignment"),
+        deps_if={"documents": diagnosis.compares_chunkings},
     ),
     AssetRecipe(
         mining.hard_negatives, ("splits", "judgments", "base_collection"), "training", TABLE, sections=("mining",)

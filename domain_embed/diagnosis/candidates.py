@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,8 +89,9 @@ def _lever(
     model = load_model(location, ModelSettings())
     facts = _facts(model)
     encoder = TorchEncoder(model, ModelSettings())
+    texts = [embedded_text(point.title, point.text) for point in pool.points]
     started = time.monotonic()
-    vectors = _embed(encoder, pool, name)
+    vectors = embed_with_progress(encoder, texts, name)
     per_passage = (time.monotonic() - started) / len(pool.points)
     scores = pool.scores(encoder.encode_queries(list(pool.queries.values())), vectors)
     found = compare(
@@ -105,10 +106,10 @@ def _lever(
     )  # fmt: skip
 
 
-def _embed(encoder: Encoder, pool: Pool, name: str) -> NDArray[np.float32]:
-    texts = [embedded_text(point.title, point.text) for point in pool.points]
+def embed_with_progress(encoder: Encoder, texts: Sequence[str], what: str) -> NDArray[np.float32]:
+    """(n, dim) vectors of passages, while a progress bar says what is tried."""
     parts = []
-    with progress_bar(f"try {name}", len(texts), "passages") as progress:
+    with progress_bar(f"try {what}", len(texts), "passages") as progress:
         for start in range(0, len(texts), BATCH):
             parts.append(encoder.encode_documents(texts[start : start + BATCH]))
             progress.update(len(parts[-1]))

@@ -13,8 +13,9 @@ import pyarrow as pa
 from domain_embed.contracts.ports import Collection, Encoder, Reranker, TableReader
 from domain_embed.contracts.records import Comparison, Mode
 from domain_embed.diagnosis.adapter import adapted_scores, try_adapter
-from domain_embed.diagnosis.candidates import candidate_levers, neutral_pool
+from domain_embed.diagnosis.candidates import Pool, candidate_levers, neutral_pool
 from domain_embed.diagnosis.causes import CAUSES, Cause, Symptoms, cause_of, explain
+from domain_embed.diagnosis.chunkings import chunking_levers, compare_on
 from domain_embed.diagnosis.extrapolation import extrapolate
 from domain_embed.diagnosis.levers import (
     Lever,
@@ -38,7 +39,7 @@ from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.names import system_name
 from domain_embed.evaluation.significance import compare
 from domain_embed.judgments.graded import filters_of, graded_queries
-from domain_embed.settings import DomainSettings, EvaluationSettings, TrainingSettings
+from domain_embed.settings import ChunkingSettings, DomainSettings, EvaluationSettings, TrainingSettings
 
 INTERVALS = EvaluationSettings(resamples=4000)
 """The diagnosis's own, so that an edit of `evaluation:` makes none stale."""
@@ -54,7 +55,7 @@ class Material:
     """What is examined.
 
     `judged` are the queries that have a judgment, `base` is where the base model is loaded from, `resolve` says where
-    other models are, and `reranker` is there if one was made.
+    other models are, and `reranker` is there if one was made. `documents` is needed to compare other `chunkings`.
     """
 
     splits: pa.Table
@@ -66,6 +67,7 @@ class Material:
     base: str
     resolve: Callable[[str], str] = str
     reranker: Reranker | None = None
+    documents: TableReader | None = None
 
 
 @dataclass(frozen=True)
@@ -191,9 +193,10 @@ def _levers(
         )
     else:
         levers.append(perfect_reranking(rankings, run, yardstick))
-    if chosen.candidates:
+    if chosen.candidates or chosen.chunkings:
         pool = neutral_pool(rankings, material.collection, material.passages, chosen)
         levers += candidate_levers(pool, memory, yardstick, count, chosen, material.resolve)
+        levers += _chunkings(material, pool, yardstick, chosen.chunkings)
     levers += bound_levers(causes, losses, yardstick, count)
     if settings.diagnosis.adapter_queries and served == "dense" and validation:
         adapter = try_adapter(material.splits, material.collection, memory, settings.diagnosis)
@@ -210,6 +213,15 @@ def _levers(
                 )
             )
     return levers
+
+
+def _chunkings(
+    material: Material, pool: Pool, yardstick: Yardstick, chunkings: Sequence[ChunkingSettings]
+) -> list[Lever]:
+    if not chunkings or material.documents is None:
+        return []
+    comparing, ids = compare_on(pool, material.documents, material.passages, material.labels, material.encoder)
+    return chunking_levers(comparing, ids, material.collection, material.passages, chunkings, yardstick)
 
 
 def _probe(

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WORTH_MEASURING = 1000
-"""Texts at once; converting and measuring take some ten seconds, and fewer texts are embedded in that time."""
+"""Texts at once, and"""
+WORTH_AFTER_S = 60.0
+"""seconds that such batches have taken: converting and measuring take some twenty, which a small corpus never wins
+back."""
 MEASURED_TEXTS = 48
 CALIBRATION_TEXTS = 128
 MIN_COSINE = 0.999
@@ -98,7 +101,7 @@ def load_encoder(name: str, settings: ModelSettings, machine: Machine, corpus: C
 
 
 class _MeasuringEncoder(TorchEncoder):
-    """torch, until so many passages come at once that it pays to find out whether OpenVINO is faster here."""
+    """torch, until embedding passages has taken so long that it pays to find out whether OpenVINO is faster here."""
 
     def __init__(self, name: str, model: "SentenceTransformer", settings: ModelSettings, machine: Machine) -> None:
         architecture = str(model.transformers_model.config) if model.transformers_model is not None else repr(model)
@@ -106,14 +109,20 @@ class _MeasuringEncoder(TorchEncoder):
         self._name, self._machine = name, machine
         self._key = _measurement_key(architecture, machine.precision)
         self._bulk: TorchEncoder | None = None
+        self._spent_s = 0.0
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
-        if self._bulk is None and len(texts) >= WORTH_MEASURING:
-            self._bulk = self._chosen(texts)
-        if self._bulk is None or self._bulk is self or len(texts) < WORTH_MEASURING:
+        if len(texts) < WORTH_MEASURING:
             return super().encode_documents(texts)
-        return self._bulk.encode_documents(texts)
+        if self._bulk is None and self._spent_s >= WORTH_AFTER_S:
+            self._bulk = self._chosen(texts)
+        if self._bulk is not None and self._bulk is not self:
+            return self._bulk.encode_documents(texts)
+        started = time.monotonic()
+        vectors = super().encode_documents(texts)
+        self._spent_s += time.monotonic() - started
+        return vectors
 
     def _chosen(self, texts: Sequence[str]) -> TorchEncoder:
         record = self._machine.folder / f"measured-{self._key}.json"

@@ -50,8 +50,9 @@ def score_run(run: Run, qrels: Qrels) -> pd.DataFrame:
 
 
 def ndcg_scores(run: Run, qrels: Qrels) -> "pd.Series[float]":
-    """The nDCG@10 that `score_run` gives, by query id, at a fraction of its time."""
-    return _score(run, qrels, ((ir_measures.pytrec_eval, (nDCG @ 10,)),), (HEADLINE,))[HEADLINE]
+    """The nDCG@10 that `score_run` gives, by query id, at a fraction of its time: only the first ten are looked at."""
+    first_ten = {query_id: ranking[:10] for query_id, ranking in run.items()}
+    return _score(first_ten, qrels, ((ir_measures.pytrec_eval, (nDCG @ 10,)),), (HEADLINE,))[HEADLINE]
 
 
 def mean_measures(scores: pd.DataFrame) -> dict[str, float]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from domain_embed.settings.corpus import ChunkingSettings
 from domain_embed.settings.section import Section
 
 
@@ -29,6 +30,8 @@ class DiagnosisSettings(Section):
     """Other base models to compare without training, named as in `model.base`."""
     candidate_passages: int = Field(1000, ge=100)
     """Size of the part of the corpus that they are compared on: positives, BM25's near misses and a random rest."""
+    chunkings: tuple[ChunkingSettings, ...] = ()
+    """Other ways to cut the documents to compare without training, written as in `chunking`."""
     near_duplicates: float = Field(0.9, gt=0.5, le=1)
     """Jaccard overlap of character 5-grams from which a ranked passage counts as the answer under another id."""
     examples: int = Field(5, ge=1)

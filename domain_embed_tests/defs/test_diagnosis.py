@@ -2,13 +2,15 @@
 
 import json
 
+import dagster as dg
 import pytest
 
+from domain_embed.definitions import build_definitions
 from domain_embed.defs.diagnosis import held_back
 from domain_embed.defs.work import Work
 from domain_embed.promotion.champion import PromotionLog
 from domain_embed.stores.workspace import BASE, LIVE
-from domain_embed_tests.whole import Whole
+from domain_embed_tests.whole import DOMAIN, Whole
 
 AFTER = ("checkpoint", "collection", "eval_report", "champion", "served_quality")
 
@@ -86,3 +88,16 @@ def test_continue_is_a_setting(whole: Whole) -> None:
     settings = whole.workspace.settings
     work = Work(whole.workspace, settings, None, None, forced=False)  # type: ignore[arg-type]
     assert held_back(work) is None
+
+
+def test_another_way_to_cut_is_a_lever(whole: Whole) -> None:
+    whole.edit("diagnosis", chunkings=[{"strategy": "sentences", "max_tokens": 32}])
+    graph = build_definitions(whole.environment).resolve_asset_graph()
+    parents = graph.get(dg.AssetKey([DOMAIN, "diagnosis"])).parent_keys
+    assert dg.AssetKey([DOMAIN, "documents"]) in parents
+    whole.run(("diagnosis",))
+    (lever,) = [one for one in whole.workspace.diagnosis()["levers"] if one["name"].startswith("chunking:")]
+    assert lever["title"] == "Passages by sentences, 32 tokens"
+    assert lever["kind"] == "measured"
+    assert lever["reembeds"] >= whole.workspace.tables.read("passages").count
+    assert whole.plan().stale == ()

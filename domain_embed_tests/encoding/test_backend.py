@@ -101,6 +101,7 @@ def test_what_needs_openvino_says_so(
 @pytest.fixture
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "WORTH_MEASURING", 10)
+    monkeypatch.setattr(backend, "WORTH_AFTER_S", 0.0)
     monkeypatch.setattr(backend, "MEASURED_TEXTS", 4)
 
 
@@ -119,6 +120,20 @@ def test_few_texts_are_embedded_without_measuring(minilm_path: str, tmp_path: Pa
     encoder = load_encoder(minilm_path, SETTINGS, Machine(tmp_path, precision="fp32"))
     assert lowest_cosine(encoder.encode_documents(TEXTS[:9]), torch_fp32.encode_documents(TEXTS[:9])) > 0.99999
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_nothing_is_measured_before_embedding_has_taken_long(
+    minilm_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "WORTH_AFTER_S", 60.0)
+    encoder = load_encoder(minilm_path, SETTINGS, Machine(tmp_path, precision="fp32"))
+    for _ in range(2):
+        encoder.encode_documents(TEXTS)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(encoder, "_spent_s", 60.0)
+    encoder.encode_documents(TEXTS)
+    assert len(list(tmp_path.glob("measured-*.json"))) == 1
 
 
 @pytest.mark.usefixtures("few_are_many", "by_openvino")

@@ -13,7 +13,6 @@ from domain_embed.commands.work import run
 from domain_embed.console import ask_for_files, console
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.printing.work import print_new_domain
-from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, json_schema, render_yaml
 
 app = typer.Typer()
 
@@ -28,6 +27,7 @@ def demo(
     """
     from domain_embed.demo.aws import FAST_SERVICES, extract_aws
     from domain_embed.new_domain import demo_settings
+    from domain_embed.settings import SETTINGS_FILE, Environment, render_yaml
 
     environment = Environment.read()
     name = "aws-fast" if fast else "aws"
@@ -70,6 +70,7 @@ def init(
 ) -> None:
     """Make a domain: write its commented domain.yaml, pointing to your files where they are."""
     from domain_embed.new_domain import beir_settings, files_settings
+    from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
 
     if beir is not None and (corpus is not None or judgments):
         raise SettingsError("--beir brings its own corpus and judgments", "use --beir alone")
@@ -93,4 +94,6 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of domain.yaml, for editors."""
+    from domain_embed.settings import json_schema
+
     typer.echo(json.dumps(json_schema(), indent=2))

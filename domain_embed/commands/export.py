@@ -8,7 +8,6 @@ import typer
 
 from domain_embed.commands.options import AsJson, Name, open_workspace
 from domain_embed.console import console, print_json, quiet_libraries
-from domain_embed.settings import ModelSettings
 
 if TYPE_CHECKING:
     from domain_embed.contracts.records import CollectionInfo
@@ -30,6 +29,7 @@ def export(
     """Write a model as a sentence-transformers folder with a model card: training data, figures, limits."""
     from domain_embed.promotion.export import export_model
     from domain_embed.serving import aliased
+    from domain_embed.settings import ModelSettings
 
     workspace = open_workspace(name)
     quiet_libraries()

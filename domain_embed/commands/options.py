@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain_embed.console import errors
-from domain_embed.settings import Environment
 
 if TYPE_CHECKING:
+    from domain_embed.settings import Environment
     from domain_embed.stores.tracking import Tracking
     from domain_embed.stores.workspace import Workspace
 
@@ -21,6 +21,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, no
 
 def open_workspace(name: str) -> "Workspace":
     """The workspace of a domain whose settings can be used. Raises SettingsError when there is none."""
+    from domain_embed.settings import Environment
+
     environment = Environment.read()
     environment.settings(name)  # before heavy imports: a typo is told at once
     from domain_embed.stores.workspace import Workspace
@@ -28,7 +30,7 @@ def open_workspace(name: str) -> "Workspace":
     return Workspace(environment, name)
 
 
-def open_tracking(environment: Environment) -> "Tracking":
+def open_tracking(environment: "Environment") -> "Tracking":
     """Where MLflow keeps runs and models."""
     from domain_embed.stores.tracking import Tracking
     from domain_embed.stores.workspace import STORE_FOLDER

@@ -8,7 +8,6 @@ from domain_embed.commands.options import AsJson, Name, interruptible, open_work
 from domain_embed.console import print_json, show_log
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.printing.work import print_plan, print_run, print_statuses
-from domain_embed.settings import Environment
 
 app = typer.Typer()
 
@@ -46,6 +45,7 @@ def status(
 
     from domain_embed.defs.overview import domain_statuses
     from domain_embed.defs.runs import open_instance
+    from domain_embed.settings import Environment
 
     environment = Environment.read()
     with open_instance(environment) as instance:
@@ -98,5 +98,6 @@ def ui(
 ) -> None:
     """Start Dagster's UI with all domains, and MLflow's for the figures. Ends with Ctrl-C."""
     from domain_embed.servers import serve_ui
+    from domain_embed.settings import Environment
 
     serve_ui(Environment.read(), host=host, port=port, mlflow_port=mlflow_port)

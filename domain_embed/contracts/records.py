@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from domain_embed.contracts.filters import Scalar as Scalar
 from domain_embed.contracts.filters import Where as Where
+
+if TYPE_CHECKING:  # every command loads this module, few of them numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 Mode: TypeAlias = Literal["dense", "sparse", "hybrid", "weighted"]
 """How a query is ranked: by vectors, by BM25, or by both, fused by rank (hybrid) or by weighted score (weighted)."""
@@ -27,8 +28,8 @@ def embedded_text(title: str, text: str) -> str:
 class SparseVector:
     """Non-zero weights by dimension: `indices` (n,) uint32, strictly increasing, and `values` (n,) float32."""
 
-    indices: NDArray[np.uint32]
-    values: NDArray[np.float32]
+    indices: "NDArray[np.uint32]"
+    values: "NDArray[np.float32]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Point:
     text: str
     metadata: Mapping[str, Any]
     content_hash: str
-    dense: NDArray[np.float32]
+    dense: "NDArray[np.float32]"
     sparse: SparseVector
 
 

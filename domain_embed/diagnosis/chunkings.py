@@ -47,7 +47,7 @@ class Span:
         return self.doc_id == other.doc_id and shared >= OVERLAP * shorter
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cut:
     """The passages that some documents are cut into, and the vectors of these, (n, dim) float32, in the same order."""
 
@@ -64,13 +64,15 @@ class Cut:
 class Comparing:
     """What cuts are compared on: the pool's queries, what was judged for them, and the documents that are cut.
 
-    `spans` are by query id and judged passage id, `documents` DOCUMENTS rows, and `all_documents` how many there are.
+    `spans` are by query id and judged passage id, `documents` DOCUMENTS rows out of `all_documents`, and `places` says
+    where the passages lie that they are cut into now.
     """
 
     pool: Pool
     spans: Mapping[str, Mapping[str, Span]]
     documents: pa.Table
     all_documents: int
+    places: Mapping[str, Span]
     encoder: TorchEncoder
 
     def scores(self, cut: Cut) -> "pd.Series[float]":
@@ -98,8 +100,8 @@ def _as_judged(ranked: Iterable[Span], judged: Mapping[str, Span]) -> list[str]:
 
 def compare_on(
     pool: Pool, documents: TableReader, passages: TableReader, labels: pa.Table, encoder: TorchEncoder
-) -> tuple[Comparing, list[str]]:
-    """The whole documents that the pool's passages are cut from, and the ids of all passages of these."""
+) -> Comparing:
+    """The whole documents that the pool's passages are cut from."""
     in_pool = {point.passage_id for point in pool.points}
     place_of = {row[0]: Span(*row[1:]) for row in all_rows(passages, PLACE, "finding documents")}
     wanted = {place_of[passage_id].doc_id for passage_id in in_pool}
@@ -110,16 +112,19 @@ def compare_on(
         query_id: {one: _answer_span(place_of[one], answers.get(query_id, ()), text_of) for one in grades}
         for query_id, grades in pool.qrels.items()
     }
-    ids = [passage_id for passage_id, place in place_of.items() if place.doc_id in wanted]
-    return Comparing(pool, spans, kept, documents.count, encoder), ids
+    places = {passage_id: place for passage_id, place in place_of.items() if place.doc_id in wanted}
+    return Comparing(pool, spans, kept, documents.count, places, encoder)
 
 
 def chunking_levers(
-    comparing: Comparing, current_ids: Sequence[str], collection: Collection, passages: TableReader,
-    chunkings: Sequence[ChunkingSettings], yardstick: Yardstick,
-) -> list[Lever]:  # fmt: skip
+    comparing: Comparing, collection: Collection, chunkings: Sequence[ChunkingSettings], yardstick: Yardstick
+) -> list[Lever]:
     """One lever for each way to cut: what its dense ranking gains over that of the current passages."""
-    known = comparing.scores(_current(current_ids, collection, passages))
+    points = collection.fetch(list(comparing.places))
+    current = Cut(
+        [comparing.places[point.passage_id] for point in points], np.stack([point.dense for point in points])
+    )  # fmt: skip
+    known = comparing.scores(current)
     return [_lever(comparing, chunking, known, yardstick) for chunking in chunkings]
 
 
@@ -162,13 +167,6 @@ def _cut(comparing: Comparing, chunking: ChunkingSettings) -> Cut:
     texts = [embedded_text(row["title"], row["text"]) for row in rows]
     vectors = embed_with_progress(encoder, texts, describe(chunking))
     return Cut([Span(row["doc_id"], row["start"], row["end"]) for row in rows], vectors)
-
-
-def _current(ids: Sequence[str], collection: Collection, passages: TableReader) -> Cut:
-    wanted = set(ids)
-    place_of = {row[0]: Span(*row[1:]) for row in all_rows(passages, PLACE, "finding passages") if row[0] in wanted}
-    points = collection.fetch(list(ids))
-    return Cut([place_of[point.passage_id] for point in points], np.stack([point.dense for point in points]))
 
 
 def _rows_of_documents(documents: TableReader, wanted: set[str]) -> Iterator[pa.RecordBatch]:

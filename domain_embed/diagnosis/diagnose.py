@@ -220,8 +220,8 @@ def _chunkings(
 ) -> list[Lever]:
     if not chunkings or material.documents is None:
         return []
-    comparing, ids = compare_on(pool, material.documents, material.passages, material.labels, material.encoder)
-    return chunking_levers(comparing, ids, material.collection, material.passages, chunkings, yardstick)
+    comparing = compare_on(pool, material.documents, material.passages, material.labels, material.encoder)
+    return chunking_levers(comparing, material.collection, chunkings, yardstick)
 
 
 def _probe(

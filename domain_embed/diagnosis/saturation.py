@@ -92,11 +92,11 @@ def measure_saturation(
             f"{len(pairs.pairs)} training pairs are too few for a curve: {FEWEST_PAIRS * 2 ** (LAST - 1)} are needed",
             "add judgments",
         )
-    before = _base_scores(base, model, validation)
+    before = _ndcg(base, model, validation)
     scores = []
     for part in parts:
         with tracker.nested(f"{len(part.pairs)} pairs") as nested:
-            scores.append(_scores(base, model, recipe, part, validation, folder / str(len(part.pairs)), nested))
+            scores.append(_trained(base, model, recipe, part, validation, folder / str(len(part.pairs)), nested))
             nested.log_metrics({"validation_ndcg_at_10": float(scores[-1].mean())})
     sizes = [len(part.pairs) for part in parts]
     return saturation(sizes, before, scores, intervals)
@@ -136,21 +136,20 @@ def _share(pairs: TrainingPairs, share: float, seed: int) -> TrainingPairs:
     return replace(pairs, pairs=pairs.pairs[np.isin(pairs.pairs[:, 0], chosen)])
 
 
-def _scores(
+def _trained(
     base: str, model: ModelSettings, recipe: TrainingSettings, pairs: TrainingPairs, validation: ValidationSet,
     folder: Path, tracker: Tracker,
 ) -> "pd.Series[float]":  # fmt: skip
     prepare_folder(folder)
     batches = [teaching_batches(pairs, recipe, epoch) for epoch in range(recipe.epochs)]
     fitted = Fit(base, model, recipe, pairs, batches, validation, mean_ndcg).run(folder, tracker)
-    encoder = TorchEncoder.load(str(fitted.folder), model)
-    passages = fitted.pool_vectors
-    if passages is None:
-        passages = encoder.encode_documents(validation.passages)
-    return ndcg_scores(rank_pool(validation, encoder.encode_queries(validation.queries), passages), validation.qrels)
+    return _ndcg(str(fitted.folder), model, validation, fitted.pool_vectors)
 
 
-def _base_scores(base: str, model: ModelSettings, validation: ValidationSet) -> "pd.Series[float]":
-    encoder = TorchEncoder.load(base, model)
-    queries, passages = encoder.encode_queries(validation.queries), encoder.encode_documents(validation.passages)
-    return ndcg_scores(rank_pool(validation, queries, passages), validation.qrels)
+def _ndcg(
+    location: str, model: ModelSettings, validation: ValidationSet, passages: NDArray[np.float32] | None = None
+) -> "pd.Series[float]":
+    """By query id; `passages` are the model's vectors of the pool where they are there already."""
+    encoder = TorchEncoder.load(location, model)
+    known = encoder.encode_documents(validation.passages) if passages is None else passages
+    return ndcg_scores(rank_pool(validation, encoder.encode_queries(validation.queries), known), validation.qrels)

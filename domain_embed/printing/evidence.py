@@ -9,7 +9,6 @@ from rich.table import Table
 
 from domain_embed.console import console, print_bullets, print_json
 from domain_embed.diagnosis.causes import CAUSES
-from domain_embed.judgments.quality.checks import CHECKS
 
 if TYPE_CHECKING:
     from domain_embed.diagnosis.saturation import Saturation
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 def print_quality(summary: dict[str, Any]) -> None:
     """Verdict, the checks that found something, and the remarks."""
+    from domain_embed.judgments.quality.checks import CHECKS
+
     console.print(f"[bold]{escape(summary['verdict'])}[/bold]", highlight=False)
     table = Table("check", "severity", "found", "what it costs", "what to do")
     for name, check in summary["checks"].items():

@@ -9,15 +9,15 @@ from rich.table import Table
 
 from domain_embed.console import console, errors, print_bullets, print_json
 from domain_embed.printing.evidence import print_report
-from domain_embed.settings import DomainSettings
 
 if TYPE_CHECKING:
     from domain_embed.defs.overview import DomainStatus
     from domain_embed.defs.runs import Plan, RunOutcome
+    from domain_embed.settings import DomainSettings
     from domain_embed.stores.workspace import Workspace
 
 
-def print_new_domain(path: Path, settings: DomainSettings) -> None:
+def print_new_domain(path: Path, settings: "DomainSettings") -> None:
     """What was recognised, and what comes next."""
     from domain_embed.judgments.sources import source_name
 

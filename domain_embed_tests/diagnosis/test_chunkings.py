@@ -92,9 +92,9 @@ class Handbook:
         scores = rankings.scores(rankings.run("dense"))
         pool = neutral_pool(rankings, self.collection, self.passages, SETTINGS)
         given = label_table([]) if labels is None else labels
-        comparing, ids = compare_on(pool, self.documents, self.passages, given, self.encoder)
+        comparing = compare_on(pool, self.documents, self.passages, given, self.encoder)
         yardstick = Yardstick("dense", scores, EvaluationSettings(resamples=300))
-        return chunking_levers(comparing, ids, self.collection, self.passages, chunkings, yardstick)
+        return chunking_levers(comparing, self.collection, chunkings, yardstick)
 
 
 HEAD = "This page belongs to the company. Ask the owner before you change it. It is reviewed every year. " * 4
@@ -138,7 +138,7 @@ def test_an_answer_quoted_by_a_label_is_what_must_be_found(minilm: TorchEncoder)
         neutral_pool(rankings, book.collection, book.passages, SETTINGS),
         queries={query_id: TEXTS[query_id]}, qrels={query_id: book.qrels()[query_id]},
     )  # fmt: skip
-    comparing, ids = compare_on(pool, book.documents, book.passages, labels, minilm)
+    comparing = compare_on(pool, book.documents, book.passages, labels, minilm)
     place = book.place_of[part.passage_id]
     assert place in comparing.spans[query_id].values()
-    assert sorted(ids) == sorted(row["passage_id"] for row in book.rows())
+    assert sorted(comparing.places) == sorted(row["passage_id"] for row in book.rows())

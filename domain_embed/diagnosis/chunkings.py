@@ -109,7 +109,9 @@ def compare_on(
     text_of = dict(zip(kept["doc_id"].to_pylist(), kept["text"].to_pylist(), strict=True))
     answers = _answers(labels)
     spans = {
-        query_id: {one: _answer_span(place_of[one], answers.get(query_id, ()), text_of) for one in grades}
+        query_id: {
+            one: _answer_span(place_of[one], answers.get(query_id, ()), text_of) for one in grades if one in place_of
+        }
         for query_id, grades in pool.qrels.items()
     }
     places = {passage_id: place for passage_id, place in place_of.items() if place.doc_id in wanted}

@@ -40,7 +40,7 @@ def ui(home: Whole) -> Iterator[DagsterUi]:
 def page(ui: DagsterUi) -> Iterator["playwright.Page"]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 2400, "height": 1300})
+        page = browser.new_page(viewport={"width": 2400, "height": 1800})
         page.set_default_timeout(60_000)
         yield page
         browser.close()

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from benchmarks.aws import AwsDomain, aws_domain, services_argument
 from domain_embed.contracts.ports import Encoder
+from domain_embed.encoding.backend import WORTH_AFTER_S
 from domain_embed.encoding.encoder import cpu_has_bf16
 from domain_embed.evaluation.measures import mean_ndcg
+from domain_embed.judgments.graded import graded_queries
 from domain_embed.retrieval.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -54,7 +56,10 @@ def main() -> None:
         texts = random.Random(0).sample(list(domain.texts.values()), TEXTS)
         peer, ours = PeerEncoder(SentenceTransformer(domain.base)), domain.encoder()
         operations = _operations(peer.model, texts)
-        ours.encode_documents(texts)  # chooses its backend
+        started = time.perf_counter()
+        while time.perf_counter() - started <= WORTH_AFTER_S:
+            ours.encode_documents(texts)
+        ours.encode_documents(texts)  # after so long, it chooses its backend
         rounds = [(_timed(peer.encode_documents, texts), _timed(ours.encode_documents, texts)) for _ in range(ROUNDS)]
         peer_s, our_s = min(r[0][0] for r in rounds), min(r[1][0] for r in rounds)
         cosine = np.sum(rounds[0][0][1] * rounds[0][1][1], axis=1)
@@ -69,11 +74,7 @@ def main() -> None:
 
 def _ndcg(domain: AwsDomain, encoder: Encoder) -> float:
     """Of all judged queries, by an exact search of a collection that this encoder made."""
-    rows = domain.splits.to_pylist()
-    queries = {row["query_id"]: row["query"] for row in rows}
-    qrels: dict[str, dict[str, int]] = {}
-    for row in rows:
-        qrels.setdefault(row["query_id"], {})[row["passage_id"]] = row["grade"]
+    queries, qrels = graded_queries(domain.splits)
     searcher = Searcher(domain.collection(encoder, "base"), encoder, domain.settings.retrieval)
     hits = searcher.rank(list(queries.values()), 10, ["dense"], exact=True)["dense"]
     run = {key: [hit.passage_id for hit in found] for key, found in zip(queries, hits, strict=True)}

@@ -9,11 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from benchmarks.aws import AwsDomain, aws_domain, services_argument
 from domain_embed.contracts.ports import NullTracker
 from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import mean_ndcg
+from domain_embed.judgments.graded import graded_queries
 from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import RankingObjective
@@ -91,14 +94,9 @@ def _peer(domain: AwsDomain, pairs: TrainingPairs, scratch: Path) -> tuple[float
 def _ndcg(domain: AwsDomain, path: str) -> float:
     encoder = TorchEncoder.load(path, domain.settings.model)
     searcher = Searcher(domain.collection(encoder, path), encoder, domain.settings.retrieval)
-    frame = domain.splits.to_pandas()
-    test = frame[frame["split"] == "test"]
-    queries = test.drop_duplicates("query_id")
-    ranked = searcher.rank(list(queries["query"]), 10, ["dense"], exact=True)["dense"]
-    run = {q: [hit.passage_id for hit in hits] for q, hits in zip(queries["query_id"], ranked, strict=True)}
-    qrels: dict[str, dict[str, int]] = {}
-    for query_id, passage_id, grade in zip(test["query_id"], test["passage_id"], test["grade"], strict=True):
-        qrels.setdefault(query_id, {})[passage_id] = int(grade)
+    queries, qrels = graded_queries(domain.splits.filter(pc.equal(domain.splits["split"], "test")))
+    ranked = searcher.rank(list(queries.values()), 10, ["dense"], exact=True)["dense"]
+    run = {key: [hit.passage_id for hit in hits] for key, hits in zip(queries, ranked, strict=True)}
     return mean_ndcg(run, qrels)
 
 

@@ -24,7 +24,7 @@ def learning_curve(workspace: Workspace, tracker: Tracker) -> Saturation:
     Raises:
         NotReadyError: When splits, hard negatives or base collection are not there.
         SettingsError: When the domain trains an adapter, or learns from a reranker it does not have.
-        TrainingError: When there are too few pairs.
+        TrainingError: When there are too few pairs, or its reranker has nothing to teach.
     """
     settings, tables = workspace.settings, workspace.tables
     recipe = settings.training.model_copy(update={"interpolation": ()})
@@ -36,13 +36,7 @@ def learning_curve(workspace: Workspace, tracker: Tracker) -> Saturation:
     validation = validation_set(splits.read(), collection, encoder, recipe.validation_depth, mean_ndcg)
     pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
     if isinstance(recipe.objective, DISTILLING):
-        teacher = workspace.teacher()
-        if teacher is None:
-            raise SettingsError(
-                f"training.objective: {recipe.objective.kind} learns from a reranker, and there is none",
-                "`domain-embed run` trains the one that reranker.source asks for",
-            )
-        pairs = taught_pairs(pairs, teacher)
+        pairs = taught_pairs(pairs, workspace.proven_teacher(recipe.objective.kind))
     made_of = {"base": collection.info.fingerprint, "splits": splits.version, "hard_negatives": negatives.version}
     recipe_json = recipe.model_dump(mode="json")
     key = hashlib.sha256(json.dumps([made_of, recipe_json], sort_keys=True).encode()).hexdigest()[:16]

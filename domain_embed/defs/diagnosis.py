@@ -27,13 +27,13 @@ def diagnosis(work: Work) -> Produced:
         splits=splits.read(),
         labels=tables.read("labels").read(),
         judged=set(tables.read("judgments").read(["query_id"])["query_id"].to_pylist()),
+        documents=tables.read("documents"),
         passages=tables.read("passages"),
         collection=collection,
         encoder=workspace.encoder_of(collection.info),
         base=workspace.model_location(collection.info.model),
         resolve=workspace.model_location,
         reranker=workspace.reranker(),
-        documents=tables.read("documents"),
     )
     found = diagnose(material, work.settings)
     about = {

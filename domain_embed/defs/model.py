@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from domain_embed.contracts.errors import NotReadyError, SettingsError, TrainingError
+from domain_embed.contracts.errors import NotReadyError, TrainingError
 from domain_embed.contracts.ports import Collection, Reranker
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.defs.collections import bring_up
@@ -25,7 +25,7 @@ from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.interpolation import Sweep
 from domain_embed.training.pairs import training_pairs
 from domain_embed.training.probes import Probe, read_probes
-from domain_embed.training.teacher import require_better_teacher, taught_pairs
+from domain_embed.training.teacher import taught_pairs
 from domain_embed.training.trainer import Trainer
 from domain_embed.training.validation import ValidationSet, validation_set
 
@@ -50,7 +50,8 @@ def checkpoint(work: Work) -> Produced | Stopped:
     splits, depth = tables.read("splits").read(), settings.training.validation_depth
     validation = validation_set(splits, collection, encoder, depth, mean_ndcg)
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
-    teacher = _teacher(work) if learns_from_reranker(settings) else None
+    objective = settings.training.objective.kind
+    teacher = work.workspace.proven_teacher(objective) if learns_from_reranker(settings) else None
     trainer = _trainer(work, collection, encoder, validation, probes, teacher)
     record = _record(work, collection.info, probes, teacher)
     work.tracker.log_params({**record["training"], "base": collection.info.model})
@@ -92,19 +93,6 @@ def _trainer(
     pairs = training_pairs(splits, negatives, tables.read("passages"))
     taught = taught_pairs(pairs, teacher) if teacher else pairs
     return Trainer(location, settings.model, settings.training, taught, validation, mean_ndcg, probes)
-
-
-def _teacher(work: Work) -> Reranker:
-    """The domain's reranker, if it knows better than the base model. Raises SettingsError when there is none."""
-    teacher = work.workspace.teacher()
-    if teacher is None:
-        raise SettingsError(
-            f"training.objective: {work.settings.training.objective.kind} learns from a reranker, and there is none",
-            "set reranker.source to train, or name a finished one there",
-        )
-    judged = work.workspace.reranker_record()["validation"]
-    require_better_teacher(judged["reranked"], judged["base"])
-    return teacher
 
 
 def _record(work: Work, base: CollectionInfo, probes: Sequence[Probe], teacher: Reranker | None) -> dict[str, Any]:

@@ -64,11 +64,12 @@ class Cut:
 class Comparing:
     """What cuts are compared on: the pool's queries, what was judged for them, and the documents that are cut.
 
-    `spans` are by query id and judged passage id, `documents` DOCUMENTS rows out of `all_documents`, and `places` says
-    where the passages lie that they are cut into now.
+    `query_vectors` (n, dim) float32 are of the pool's queries, `spans` by query id and judged passage id, `documents`
+    DOCUMENTS rows out of `all_documents`, and `places` says where the passages lie that they are cut into now.
     """
 
     pool: Pool
+    query_vectors: NDArray[np.float32]
     spans: Mapping[str, Mapping[str, Span]]
     documents: pa.Table
     all_documents: int
@@ -77,8 +78,7 @@ class Comparing:
 
     def scores(self, cut: Cut) -> "pd.Series[float]":
         """nDCG@10 by query id of the dense ranking over a cut."""
-        vectors = self.encoder.encode_queries(list(self.pool.queries.values()))
-        best = np.argsort(-(vectors @ cut.vectors.T), axis=1, kind="stable")[:, :DEPTH]
+        best = np.argsort(-(self.query_vectors @ cut.vectors.T), axis=1, kind="stable")[:, :DEPTH]
         run = {
             query_id: _as_judged([cut.spans[place] for place in places], self.spans[query_id])
             for query_id, places in zip(self.pool.queries, best.tolist(), strict=True)
@@ -115,7 +115,8 @@ def compare_on(
         for query_id, grades in pool.qrels.items()
     }
     places = {passage_id: place for passage_id, place in place_of.items() if place.doc_id in wanted}
-    return Comparing(pool, spans, kept, documents.count, places, encoder)
+    asked = encoder.encode_queries(list(pool.queries.values()))
+    return Comparing(pool, asked, spans, kept, documents.count, places, encoder)
 
 
 def chunking_levers(

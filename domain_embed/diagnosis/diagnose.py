@@ -55,19 +55,19 @@ class Material:
     """What is examined.
 
     `judged` are the queries that have a judgment, `base` is where the base model is loaded from, `resolve` says where
-    other models are, and `reranker` is there if one was made. `documents` is needed to compare other `chunkings`.
+    other models are, and `reranker` is there if one was made.
     """
 
     splits: pa.Table
     labels: pa.Table
     judged: set[str]
+    documents: TableReader
     passages: TableReader
     collection: Collection
     encoder: TorchEncoder
     base: str
     resolve: Callable[[str], str] = str
     reranker: Reranker | None = None
-    documents: TableReader | None = None
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _levers(
 def _chunkings(
     material: Material, pool: Pool, yardstick: Yardstick, chunkings: Sequence[ChunkingSettings]
 ) -> list[Lever]:
-    if not chunkings or material.documents is None:
+    if not chunkings:
         return []
     comparing = compare_on(pool, material.documents, material.passages, material.labels, material.encoder)
     return chunking_levers(comparing, material.collection, chunkings, yardstick)

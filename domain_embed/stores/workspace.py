@@ -6,9 +6,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain_embed.contracts.errors import NotReadyError, StoreError
+from domain_embed.contracts.errors import NotReadyError, SettingsError, StoreError
 from domain_embed.contracts.ports import Reranker, VectorStore
 from domain_embed.contracts.records import CollectionInfo, Where, embedded_text
 from domain_embed.encoding.backend import Machine, load_encoder
@@ -24,6 +25,7 @@ from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
 from domain_embed.stores.tables import TableStore
 from domain_embed.stores.vectors import FileVectorCache
+from domain_embed.training.teacher import require_better_teacher
 
 STORE_FOLDER = ".store"
 CHECKPOINT_PREFIX = "checkpoint:"
@@ -119,6 +121,22 @@ class Workspace:
         found = self.reranker()
         return CachedReranker(found, self.vector_cache(f"teacher-{found.fingerprint}")) if found else None
 
+    def proven_teacher(self, objective: str) -> Reranker:
+        """The reranker that an objective learns from.
+
+        Raises SettingsError when there is none, and TrainingError when it is not shown to rank better than the base
+        model: nothing could be learned from it.
+        """
+        teacher = self.teacher()
+        if teacher is None:
+            raise SettingsError(
+                f"training.objective: {objective} learns from a reranker, and there is none",
+                "set reranker.source to train, or name a finished one there",
+            )
+        judged = self.reranker_record()["validation"]
+        require_better_teacher(judged["reranked"], judged["base"])
+        return teacher
+
     def reranker_location(self, model: str) -> str:
         """The folder or hub id behind `reranker.source`, or behind `reranker:FINGERPRINT`."""
         if model.startswith(RERANKER_PREFIX):
@@ -158,13 +176,15 @@ class Workspace:
 
     def judged(self, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
         """The queries of a split, text by id, and the grades of their passages. Raises NotReadyError without splits."""
-        splits = self.tables.read("splits").read(columns=["query_id", "query", "passage_id", "grade", "split"])
-        return graded_queries(splits.filter(pc.equal(splits["split"], split)))
+        return graded_queries(self._rows_of(split, ["query_id", "query", "passage_id", "grade"]))
 
     def filters(self, split: str) -> dict[str, Where]:
         """The metadata filter of each query of a split that has one, by query id."""
-        splits = self.tables.read("splits").read()
-        return filters_of(splits.filter(pc.equal(splits["split"], split)))
+        return filters_of(self._rows_of(split, ["query_id", "filters"]))
+
+    def _rows_of(self, split: str, columns: Sequence[str]) -> pa.Table:
+        splits = self.tables.read("splits").read(columns=[*columns, "split"])
+        return splits.filter(pc.equal(splits["split"], split))
 
     def aliased(self, alias: str) -> str:
         """The collection behind an alias. Raises NotReadyError when no run has set it."""

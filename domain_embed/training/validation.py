@@ -6,11 +6,13 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.records import Qrels, Run, embedded_text
+from domain_embed.judgments.graded import graded_queries
 
 BATCH_QUERIES = 512
 RANKED = 10
@@ -58,19 +60,15 @@ def validation_set(
     splits: pa.Table, collection: Collection, encoder: Encoder, depth: int, ndcg: Measure
 ) -> ValidationSet:
     """The validation split with a pool from the base model's collection, and the base model's own nDCG@10 in it."""
-    frame = splits.to_pandas()
-    rows = frame[frame["split"] == "validation"]
-    qrels: dict[str, dict[str, int]] = {}
-    for query_id, passage_id, grade in zip(rows["query_id"], rows["passage_id"], rows["grade"], strict=True):
-        qrels.setdefault(query_id, {})[passage_id] = int(grade)
-    texts = rows.drop_duplicates("query_id").set_index("query_id")["query"].sort_index()
-    vectors = encoder.encode_queries(list(texts))
+    texts, qrels = graded_queries(splits.filter(pc.equal(splits["split"], "validation")))
+    vectors = encoder.encode_queries(list(texts.values()))
     near = collection.search_dense(vectors, depth)
-    pool_ids = sorted(set(rows["passage_id"]) | {hit.passage_id for hits in near for hit in hits})
+    judged = {passage_id for grades in qrels.values() for passage_id in grades}
+    pool_ids = sorted(judged | {hit.passage_id for hits in near for hit in hits})
     points = collection.fetch(pool_ids)
     pool = ValidationSet(
-        query_ids=list(texts.index),
-        queries=list(texts),
+        query_ids=list(texts),
+        queries=list(texts.values()),
         passage_ids=[point.passage_id for point in points],
         passages=[embedded_text(point.title, point.text) for point in points],
         content_hashes=[point.content_hash for point in points],

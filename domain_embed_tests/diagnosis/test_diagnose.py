@@ -30,7 +30,14 @@ def material(encoder: TorchEncoder, base: str) -> Material:
         [*((key, text, one, None) for key, text, one, _ in rows), ("lost", "who is off", MISSING, None)]
     )
     return Material(
-        judgment_table(rows, splits).read(), labels, set(TEXTS), table, collection_of(table, encoder), encoder, base
+        judgment_table(rows, splits).read(),
+        labels,
+        set(TEXTS),
+        table,
+        table,
+        collection_of(table, encoder),
+        encoder,
+        base,
     )
 
 

@@ -12,7 +12,7 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir domain_embed && touch domain_embed/__init__.py \
     && pip install --no-cache-dir --constraint constraints.txt \
-       ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[demo,postgres]"
+       ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[demo,objects,postgres]"
 
 COPY workspace.yaml ./
 COPY deploy deploy

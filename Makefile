@@ -90,5 +90,5 @@ $(DEMO): pyproject.toml constraints.txt | $(BIN)/pip
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing domain-embed, its demo and the development tools into $(VENV) (the first time takes minutes) ..."
-	@$(INSTALL) --editable ".[demo,dev,lora,openvino,pii]"
+	@$(INSTALL) --editable ".[demo,dev,lora,objects,openvino,pii,postgres]"
 	@touch $(DEMO) $@

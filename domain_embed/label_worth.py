@@ -46,5 +46,6 @@ def learning_curve(workspace: Workspace, tracker: Tracker) -> Saturation:
         settings.evaluation,
     )  # fmt: skip
     workspace.save_saturation({**asdict(found), **made_of})
+    workspace.store()
     shutil.rmtree(folder)
     return found

@@ -72,7 +72,7 @@ class Searcher:
         if home is not None:
             environment = environment.model_copy(update={"home": Path(home).expanduser().resolve()})
         environment.settings(domain)
-        return cls(Workspace(environment, domain), version, groups)
+        return cls(Workspace.open(environment, domain), version, groups)
 
     @property
     def collection(self) -> str:
@@ -128,6 +128,7 @@ class Searcher:
         Searches that are under way end with what they began with. On an error everything stays as it was.
         """
         with self._reloading:
+            self._workspace.fetch()
             before, self._bound = self._bound, self._open()
         return before.collection.info.name != self._bound.collection.info.name
 

@@ -27,7 +27,7 @@ def open_workspace(name: str) -> "Workspace":
     environment.settings(name)  # before heavy imports: a typo is told at once
     from domain_embed.stores.workspace import Workspace
 
-    return Workspace(environment, name)
+    return Workspace.open(environment, name)
 
 
 def open_tracking(environment: "Environment") -> "Tracking":

@@ -78,6 +78,7 @@ def promote(
     quiet_libraries()
     workspace = open_workspace(name)
     move = promote_challenger(workspace, reason=reason, force=force)
+    workspace.store()
     open_tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
         print_json(asdict(move))
@@ -135,6 +136,7 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
 
     workspace = open_workspace(name)
     move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
+    workspace.store()
     open_tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
     if as_json:
         print_json(asdict(move))

@@ -138,9 +138,10 @@ class Comparison:
 class Verdict:
     """Whether a challenger may go live, with every reason that was weighed, in words.
 
-    The first `objections` of the reasons speak against it.
+    The first `objections` of the reasons speak against it; the last `open` say what could not be weighed.
     """
 
     promote: bool
     reasons: tuple[str, ...]
     objections: int = 0
+    open: int = 0

@@ -51,6 +51,7 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
     qdrant_url: str | None = None
     mlflow_tracking_uri: str | None = None
     mlflow_ui: str | None = None
+    storage: str | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> "Stores":
@@ -60,12 +61,13 @@ class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
             qdrant_url=environment.qdrant_url,
             mlflow_tracking_uri=environment.mlflow_tracking_uri,
             mlflow_ui=environment.mlflow_ui,
+            storage=environment.storage,
         )
 
     def workspace(self, domain: str) -> Workspace:
-        """One domain's workspace."""
-        environment = Environment.read().model_copy(update={"home": self._home(), "qdrant_url": self.qdrant_url})
-        return Workspace(environment, domain)
+        """One domain's workspace, brought up to what other machines have stored of it."""
+        given = {"home": self._home(), "qdrant_url": self.qdrant_url, "storage": self.storage}
+        return Workspace.open(Environment.read().model_copy(update=given), domain)
 
     def tracking(self) -> Tracking:
         """MLflow."""
@@ -144,6 +146,7 @@ def _run(
     try:
         with tracking.asset_run(workspace.domain, run.run_id, recipe.name, reason=reason) as tracker:
             produced = recipe.body(Work(workspace, settings, tracker, tracking, forced, _override(run)))
+            workspace.store()
             if isinstance(produced, Stopped):
                 return produced
             seconds = time.monotonic() - started

@@ -39,8 +39,8 @@ def domain_statuses(
 
 
 def _domain_status(instance: dg.DagsterInstance, environment: Environment, name: str) -> DomainStatus:
-    workspace = Workspace(environment, name)
     try:
+        workspace = Workspace.open(environment, name)
         stale = make_plan(instance, workspace).stale
         return DomainStatus(
             name, stale=stale, running=_running(instance, name), **_live(workspace), **_report(workspace)

@@ -52,9 +52,9 @@ class Policy(Protocol):
 
 
 class _Finding(NamedTuple):
-    """One condition that was weighed: whether it speaks for the challenger, and how to say so."""
+    """One condition: whether it holds, None where it could not be weighed, and how to say so."""
 
-    holds: bool
+    holds: bool | None
     sentence: str
 
 
@@ -81,12 +81,9 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
         return Verdict(promote=False, reasons=(_no_model_serves(evidence),), objections=1)
     if evidence.challenger_fingerprint == evidence.baseline_fingerprint:
         return Verdict(promote=False, reasons=(NOTHING_TUNED,), objections=1)
-    findings = sorted(_findings(evidence, policy), key=lambda finding: finding.holds)
-    return Verdict(
-        promote=all(finding.holds for finding in findings),
-        reasons=tuple(finding.sentence for finding in findings),
-        objections=sum(not finding.holds for finding in findings),
-    )
+    findings = list(_findings(evidence, policy))
+    failed, held, unknown = ([one.sentence for one in findings if one.holds is holds] for holds in (False, True, None))
+    return Verdict(promote=not failed, reasons=(*failed, *held, *unknown), objections=len(failed), open=len(unknown))
 
 
 def _findings(evidence: Evidence, policy: Policy) -> Iterator[_Finding]:
@@ -236,7 +233,7 @@ def _remembers(evidence: Evidence, max_forgetting: float | None) -> Iterator[_Fi
     if max_forgetting is None:
         return
     if evidence.forgetting is None:
-        yield _Finding(True, "What the model forgot outside the domain was not measured (0 probes).")
+        yield _Finding(None, "What the model forgot outside the domain was not measured (0 probes).")
         return
     loss, probes = evidence.forgetting.loss, len(evidence.forgetting.tuned)
     figures = f"On {count(probes, 'probe')} outside the domain the tuned model changes nDCG@10 by {signed(-loss)}"

@@ -25,6 +25,7 @@ class Environment(BaseModel):
     qdrant_api_key: str | None = Field(None, repr=False)
     mlflow_tracking_uri: str | None = None
     mlflow_ui: str | None = None
+    storage: str | None = None
     backend: Backend = "auto"
     precision: Precision = "auto"
 
@@ -33,6 +34,7 @@ class Environment(BaseModel):
         """From DOMAIN_EMBED_HOME, QDRANT_URL, QDRANT_API_KEY and MLFLOW_TRACKING_URI; empty means unset.
 
         DOMAIN_EMBED_MLFLOW_UI is where people's browsers reach MLflow, if not under its tracking URI.
+        DOMAIN_EMBED_STORAGE is the URL in object storage where what runs make is kept, a folder for each domain.
         DOMAIN_EMBED_BACKEND and DOMAIN_EMBED_PRECISION say how vectors are computed on this machine; SettingsError
         when there is no such backend or precision.
         """
@@ -43,6 +45,7 @@ class Environment(BaseModel):
             qdrant_api_key=variables.get("QDRANT_API_KEY") or None,
             mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI") or None,
             mlflow_ui=variables.get("DOMAIN_EMBED_MLFLOW_UI") or None,
+            storage=variables.get("DOMAIN_EMBED_STORAGE") or None,
             backend=cast("Backend", _one_of(variables, "DOMAIN_EMBED_BACKEND", get_args(Backend))),
             precision=cast("Precision", _one_of(variables, "DOMAIN_EMBED_PRECISION", get_args(Precision))),
         )

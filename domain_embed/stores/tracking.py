@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 EXPERIMENT_PREFIX = "domain-embed/"
 PARENT_TAG = "domain_embed.dagster_run"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 METRICS_PER_CALL = 200
 DEFAULT_UI = "http://127.0.0.1:5000"
 """Where `domain-embed ui` serves MLflow when tracking goes to the local file."""
@@ -82,8 +83,7 @@ class AssetTracker:
         import mlflow
         from sentence_transformers import SentenceTransformer
 
-        mlflow.set_tracking_uri(self._client.tracking_uri)
-        with mlflow.start_run(run_id=self.run_id):
+        with _process_tracks_to(self._client.tracking_uri), mlflow.start_run(run_id=self.run_id):
             # Stated requirements: working them out takes longer than the logging itself.
             logged = mlflow.sentence_transformers.log_model(
                 SentenceTransformer(str(checkpoint)), name="model", pip_requirements=["sentence-transformers"],
@@ -195,6 +195,25 @@ class Tracking:
         tags = {PARENT_TAG: dagster_run, **({"mlflow.note.content": reason} if reason else {})}
         run = client.create_run(experiment, run_name=f"run {dagster_run[:8]}", tags=tags)
         return str(run.info.run_id)
+
+
+@contextmanager
+def _process_tracks_to(uri: str) -> Iterator[None]:
+    """Sets MLflow's store for the whole process, for what takes no client, and leaves the process as it was.
+
+    `mlflow.set_tracking_uri` also sets MLFLOW_TRACKING_URI, which would send every later run of this process, whatever
+    home it is of, to this store.
+    """
+    import mlflow
+
+    before = os.environ.get(TRACKING_VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # back to what the variable says
+        if before is not None:
+            os.environ[TRACKING_VARIABLE] = before
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from domain_embed.judgments.graded import filters_of, graded_queries
 from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
+from domain_embed.stores.objects import ObjectMirror
 from domain_embed.stores.tables import TableStore
 from domain_embed.stores.vectors import FileVectorCache
 from domain_embed.training.teacher import require_better_teacher
@@ -55,6 +56,37 @@ class Workspace:
         self._weights = self.root / "weights"
         self._served = self.root / "served" / "served.json"
         self._challenger = self.checkpoints / "challenger.json"
+
+    @classmethod
+    def open(cls, environment: Environment, domain: str) -> "Workspace":
+        """A workspace with everything that object storage, if there is one, holds of the domain.
+
+        Raises StoreUnavailableError when the storage does not answer.
+        """
+        workspace = cls(environment, domain)
+        workspace.fetch()
+        return workspace
+
+    def fetch(self) -> None:
+        """Brings the workspace up to what object storage, if there is one, holds of the domain.
+
+        Raises StoreUnavailableError when the storage does not answer.
+        """
+        if self._mirror is not None:
+            self._mirror.pull()
+
+    def store(self) -> None:
+        """Sends what was made or removed to object storage, if there is one; to be called before others are told.
+
+        Raises StoreUnavailableError when the storage does not answer, and StoreError when another machine was faster.
+        """
+        if self._mirror is not None:
+            self._mirror.push()
+
+    @cached_property
+    def _mirror(self) -> ObjectMirror | None:
+        url = self.environment.storage
+        return ObjectMirror(f"{url.rstrip('/')}/{self.domain}", self.root) if url else None
 
     @property
     def settings(self) -> DomainSettings:
@@ -223,12 +255,13 @@ class Workspace:
         """Keeps the quality report in place of the last one; returns the HTML file."""
         page = self._quality.with_suffix(".html")
         keep_file(page, html)
-        keep_file(self._quality, json.dumps({**summary, "html": str(page)}, indent=1))
+        keep_file(self._quality, json.dumps(summary, indent=1))
         return page
 
     def quality(self) -> dict[str, Any]:
-        """The last quality report's summary. Raises NotReadyError when there is none."""
-        return self._read_json(self._quality, "quality report")
+        """The last quality report's summary; `html` is its page. Raises NotReadyError when there is none."""
+        page = str(self._quality.with_suffix(".html"))
+        return {**self._read_json(self._quality, "quality report"), "html": page}
 
     @property
     def has_quality(self) -> bool:
@@ -239,12 +272,12 @@ class Workspace:
         """Keeps the diagnosis in place of the last one; returns the HTML file."""
         page = self._diagnosis.with_suffix(".html")
         keep_file(page, html)
-        keep_file(self._diagnosis, json.dumps({**content, "html": str(page)}, indent=1))
+        keep_file(self._diagnosis, json.dumps(content, indent=1))
         return page
 
     def diagnosis(self) -> dict[str, Any]:
-        """The last diagnosis. Raises NotReadyError when there is none."""
-        return self._read_json(self._diagnosis, "diagnosis")
+        """The last diagnosis; `html` is its page. Raises NotReadyError when there is none."""
+        return {**self._read_json(self._diagnosis, "diagnosis"), "html": str(self._diagnosis.with_suffix(".html"))}
 
     @property
     def has_diagnosis(self) -> bool:
@@ -267,9 +300,8 @@ class Workspace:
         folder = self.reports / name
         page = folder / "report.html"
         keep_file(page, html)
-        content = {**content, "html": str(page)}
         keep_file(folder / "report.json", json.dumps(content, indent=1))
-        keep_file(self.reports / "latest.json", json.dumps(content, indent=1))
+        keep_file(self.reports / "latest.json", json.dumps({**content, "folder": name}, indent=1))
         return page
 
     def all_reports(self) -> list[dict[str, Any]]:
@@ -278,8 +310,11 @@ class Workspace:
         return sorted(found, key=lambda report: str(report["evidence"]["created_at"]))
 
     def latest_report(self) -> dict[str, Any]:
-        """The newest report. Raises NotReadyError when there is none."""
-        return self._read_json(self.reports / "latest.json", "report")
+        """The newest report; `html` is its page. Raises NotReadyError when there is none."""
+        report = self._read_json(self.reports / "latest.json", "report")
+        # Before there was `folder`, `html` was kept: an absolute path, though the home may have moved.
+        folder = report.get("folder") or Path(report["html"]).parent.name
+        return {**report, "html": str(self.reports / folder / "report.html")}
 
     def report_folder(self, version: str | None = None) -> Path:
         """Where a report keeps its page, scores and runs: the newest one, or that of a version.

@@ -1,6 +1,7 @@
 """The whole graph on a small domain, with the real base model, Dagster instance, MLflow store and Qdrant Edge."""
 
 import json
+import os
 import sqlite3
 
 import dagster as dg
@@ -246,6 +247,20 @@ def test_query_model_of_another_collection_is_refused(finished: Whole) -> None:
     with pytest.raises(ModelMismatchError, match=base.info.fingerprint) as caught:
         Searcher(tuned, workspace.encoder_of(base.info), workspace.settings.retrieval)
     assert tuned.info.fingerprint in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [None, "http://somewhere.else:5000"])
+def test_registering_a_model_leaves_the_process_as_it_was(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    if before is None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+    outcome = whole.run(("checkpoint",), force=True)
+    assert outcome is not None
+    assert list(outcome.worked) == ["checkpoint"]
+    assert os.environ.get("MLFLOW_TRACKING_URI") == before
 
 
 def test_figures_and_model_reach_mlflow(finished: Whole) -> None:

@@ -1,24 +1,21 @@
-"""The processes of a deployment on one machine, with Debian's Postgres: a domain from files to a verdict."""
+"""The processes of a deployment on one machine, with Debian's Postgres and an S3 server: from files to a verdict."""
 
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
+from domain_embed.stores.objects import ObjectMirror
+from domain_embed.stores.tables import TableStore
+from domain_embed_tests.deploy.servers import LAUNCH, POSTGRES, ROOT, free_port
 from domain_embed_tests.scenario import DOMAIN, SETTINGS, write_domain
 from domain_embed_tests.ui.dagster_ui import DagsterUi, stop_group
-
-ROOT = Path(__file__).parents[2]
-POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-LAUNCH = """mutation {launchRun(executionParams: {selector: {repositoryLocationName: "domain-embed",
-repositoryName: "__repository__", jobName: "%s_update"}}) {__typename ... on LaunchRunSuccess {run {runId}}}}"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,47 +24,31 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
-def databases() -> Iterator[dict[str, str]]:
-    """URLs of two fresh databases in a Postgres of their own."""
-    assert POSTGRES is not None
-    folder, port = Path(tempfile.mkdtemp(prefix="domain-embed-postgres-")), free_port()  # pytest's are for one user
-    as_postgres: list[str] = []
-    if os.geteuid() == 0:  # Postgres refuses to be root
-        as_postgres = ["runuser", "-u", "postgres", "--"]
-        shutil.chown(folder, "postgres")
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_postgres, *command], check=True, capture_output=True, cwd="/")
-
-    data = str(folder / "data")
-    run(str(POSTGRES / "initdb"), "--pgdata", data, "--username", "domain_embed", "--auth", "trust")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    run(str(POSTGRES / "pg_ctl"), "--pgdata", data, "--options", options, "--wait", "--log", f"{folder}/log", "start")
-    try:
-        for name in ("dagster", "mlflow"):
-            run(str(POSTGRES / "createdb"), "--host", "127.0.0.1", "--port", str(port), "-U", "domain_embed", name)
-        url = f"postgresql+psycopg2://domain_embed@127.0.0.1:{port}"
-        yield {"DAGSTER_DATABASE_URL": f"{url}/dagster", "MLFLOW_DATABASE_URL": f"{url}/mlflow"}
-    finally:
-        run(str(POSTGRES / "pg_ctl"), "--pgdata", data, "--mode", "immediate", "stop")
-        shutil.rmtree(folder)
+def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An S3 server with a bucket, and the variables that keep artifacts there."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    variables = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", **keys}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    yield {"MLFLOW_ARTIFACTS": "s3://bucket/mlflow", "DOMAIN_EMBED_STORAGE": "s3://bucket/domains"}
+    server.stop()
 
 
-def test_all_processes_together_bring_a_domain_to_its_verdict(databases: dict[str, str], tmp_path: Path) -> None:
+def test_all_processes_together_bring_a_domain_to_its_verdict(
+    databases: dict[str, str], storage: dict[str, str], tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     automation = SETTINGS.automation.model_copy(update={"keep_data_current": False})
     training = SETTINGS.training.model_copy(update={"epochs": 1})
     write_domain(home / DOMAIN, SETTINGS.model_copy(update={"automation": automation, "training": training}))
     ports = {name: str(free_port()) for name in ("MLFLOW_PORT", "CODE_PORT", "WEBSERVER_PORT")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, **databases, **ports, "DOMAIN_EMBED_HOME": str(home), "PATH": path}
+    environment = {**os.environ, **databases, **storage, **ports, "DOMAIN_EMBED_HOME": str(home), "PATH": path}
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [ROOT / "deploy" / "start"], env=environment, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
@@ -92,6 +73,13 @@ def test_all_processes_together_bring_a_domain_to_its_verdict(databases: dict[st
             assert {one.data.tags["asset"] for one in runs if "asset" in one.data.tags} >= {"checkpoint", "champion"}
             challenger = client.get_model_version_by_alias(f"domain-embed-{DOMAIN}", "challenger")
             assert challenger.tags["domain"] == DOMAIN
+            stored = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="bucket")["Contents"]]
+            assert any(key.startswith("mlflow/") and key.endswith("model.safetensors") for key in stored)
+            ObjectMirror(f"{storage['DOMAIN_EMBED_STORAGE']}/{DOMAIN}", tmp_path / "elsewhere").pull()
+            for table in ("passages", "splits", "hard_negatives"):
+                made = TableStore(home / ".store" / "domains" / DOMAIN / "tables").read(table)
+                assert TableStore(tmp_path / "elsewhere" / "tables").read(table).version == made.version
+            assert list((tmp_path / "elsewhere" / "checkpoints").glob("*/model.safetensors"))
         finally:
             stop_group(process)
 

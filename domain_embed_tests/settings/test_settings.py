@@ -283,6 +283,7 @@ def test_environment_with_all_variables(tmp_path: Path) -> None:
             "QDRANT_URL": "http://qdrant:6333",
             "QDRANT_API_KEY": "secret-key",
             "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+            "DOMAIN_EMBED_STORAGE": "s3://bucket/artifacts",
             "DOMAIN_EMBED_BACKEND": "openvino",
             "DOMAIN_EMBED_PRECISION": "bf16",
         }
@@ -291,6 +292,7 @@ def test_environment_with_all_variables(tmp_path: Path) -> None:
     assert environment.qdrant_url == "http://qdrant:6333"
     assert environment.qdrant_api_key == "secret-key"
     assert environment.mlflow_tracking_uri == "http://mlflow:5000"
+    assert environment.storage == "s3://bucket/artifacts"
     assert (environment.backend, environment.precision) == ("openvino", "bf16")
     assert "secret-key" not in repr(environment)
 
@@ -298,7 +300,7 @@ def test_environment_with_all_variables(tmp_path: Path) -> None:
 def test_environment_without_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    unset = dict.fromkeys(("qdrant_url", "qdrant_api_key", "mlflow_tracking_uri", "mlflow_ui"))
+    unset = dict.fromkeys(("qdrant_url", "qdrant_api_key", "mlflow_tracking_uri", "mlflow_ui", "storage"))
     expected = {"home": tmp_path / "data", **unset, "backend": "auto", "precision": "auto"}
     empty = {"DOMAIN_EMBED_HOME": "", "QDRANT_URL": "", "QDRANT_API_KEY": "", "MLFLOW_TRACKING_URI": ""}
     assert Environment.read({}).model_dump() == expected

@@ -1,13 +1,14 @@
 """What eval_report finds out beside the figures: gates, validation, forgetting, answers, and how the system serves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import cast
 
 from domain_embed.contracts.records import Comparison, Mode, Qrels, Run, embedded_text
 from domain_embed.defs.work import Work
-from domain_embed.evaluation.containment import measure_containment
+from domain_embed.evaluation.answers import MeasuredAnswers, measure_answers
+from domain_embed.evaluation.containment import Fetch, measure_containment
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
-from domain_embed.evaluation.names import mode_of, system_name
+from domain_embed.evaluation.names import MODELS, mode_of, system_name
 from domain_embed.evaluation.serving import measure_serving
 from domain_embed.evaluation.significance import compare
 from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Subject
@@ -21,16 +22,32 @@ from domain_embed.stores.workspace import Workspace
 
 def circumstances(
     work: Work, subject: Subject, searchers: Mapping[str, Searcher], runs: Mapping[str, Run],
-    queries: Mapping[str, str], qrels: Qrels,
+    queries: Mapping[str, str], qrels: Qrels, answers: MeasuredAnswers | None,
 ) -> Circumstances:  # fmt: skip
-    """Everything that bears on the decision and is not a figure on the test queries."""
+    """Everything that was found out and is not a figure of the rankings of the test queries."""
     return Circumstances(
         gates=_gates(work, searchers),
         validation=_validation(work, subject.judged_variant, searchers),
         forgetting=training_record(work.workspace, subject.challenger_fingerprint).measured_forgetting,
         containment=_containment(work, searchers["tuned"], runs, qrels),
+        answers=answers.quality if answers else None,
         serving=_serving(work, subject, searchers, list(queries.values())),
     )
+
+
+def generated_answers(
+    work: Work, subject: Subject, searcher: Searcher, runs: Mapping[str, Run], queries: Mapping[str, str],
+) -> MeasuredAnswers | None:  # fmt: skip
+    """Answers from what each model would serve, and how good they are; None unless the settings ask for them."""
+    if work.settings.answers.source == "none" or not queries:
+        return None
+    served = [system_name(model, subject.judged_variant) for model in MODELS]
+    settings = work.settings.evaluation
+    return measure_answers(
+        {system: runs[system] for system in served if system in runs}, system_name("tuned", subject.judged_variant),
+        queries, _known_answers(work, queries), _texts_of(searcher), work.settings.answers, work.workspace.folder,
+        work.workspace.root / "answers.jsonl", resamples=settings.resamples, seed=settings.seed,
+    )  # fmt: skip
 
 
 def with_negatives(workspace: Workspace, qrels: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
@@ -77,18 +94,28 @@ def _validation(work: Work, variant: str, searchers: Mapping[str, Searcher]) -> 
 
 
 def _containment(work: Work, searcher: Searcher, runs: Mapping[str, Run], qrels: Qrels) -> dict[str, Containment]:
+    settings = work.settings.evaluation
+    return measure_containment(
+        runs, _known_answers(work, qrels), qrels, _texts_of(searcher), resamples=settings.resamples, seed=settings.seed
+    )
+
+
+def _known_answers(work: Work, queries: Container[str]) -> dict[str, list[str]]:
+    """The texts that labels give as answers to these queries."""
     labels = work.workspace.tables.read("labels").read(["query_id", "answer", "grade"])
     answers: dict[str, list[str]] = {}
     for query_id, answer, grade in zip(*(column.to_pylist() for column in labels.columns), strict=True):
-        if answer and grade >= 1 and query_id in qrels:
+        if answer and grade >= 1 and query_id in queries:
             answers.setdefault(query_id, []).append(answer)
+    return answers
 
+
+def _texts_of(searcher: Searcher) -> Fetch:
     def fetch(passage_ids: Sequence[str]) -> dict[str, str]:
         points = searcher.collection.fetch(passage_ids)
         return {point.passage_id: embedded_text(point.title, point.text) for point in points}
 
-    settings = work.settings.evaluation
-    return measure_containment(runs, answers, qrels, fetch, resamples=settings.resamples, seed=settings.seed)
+    return fetch
 
 
 def _serving(

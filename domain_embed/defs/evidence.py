@@ -13,7 +13,7 @@ from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
-from domain_embed.defs.circumstances import circumstances, training_record, with_negatives
+from domain_embed.defs.circumstances import circumstances, generated_answers, training_record, with_negatives
 from domain_embed.defs.collections import bring_up, current_collections
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.plots import intervals_markdown
@@ -53,8 +53,9 @@ def eval_report(work: Work) -> Produced:
     qrels = with_negatives(workspace, positives)
     runs = run_systems(searchers, queries, every_variant(rerank=reranker is not None), workspace.filters("test"))
     subject = _subject(work, searchers)
+    answers = generated_answers(work, subject, searchers["tuned"], runs, queries)
     evidence, scores = gather_evidence(
-        runs, qrels, subject, circumstances(work, subject, searchers, runs, queries, qrels),
+        runs, qrels, subject, circumstances(work, subject, searchers, runs, queries, qrels, answers),
         label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
@@ -69,6 +70,8 @@ def eval_report(work: Work) -> Produced:
     scores.to_parquet(page.with_name("scores.parquet"))
     save_runs(page.with_name("runs.parquet"), runs)
     save_qrels(page.with_name("qrels.parquet"), qrels)
+    if answers:
+        answers.rows.to_parquet(page.with_name("answers.parquet"))
     link = work.tracker.log_artifact(page)
     work.tracker.set_tags({"verdict": "promote" if verdict.promote else "refuse", "reasons": " ".join(verdict.reasons)})
     return Produced(version, _report_metadata(evidence, verdict, str(page), link), _report_metrics(evidence, verdict))
@@ -204,15 +207,15 @@ def _rounded(value: Any) -> Any:
 
 
 def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str) -> dict[str, Any]:
-    table = [{"system": name, **means} for name, means in evidence.systems.items()]
     return {
         "promote": "yes" if verdict.promote else "no",
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
         "gains": intervals_markdown(
             [(f"{one.challenger} − {one.baseline}", one.delta, one.ci95) for one in evidence.comparisons], HEADLINE
         ),
-        "figures": record_table(table),
+        "figures": record_table(_by_system(evidence.systems)),
         **({"groups, worst first": record_table([asdict(one) for one in evidence.slices])} if evidence.slices else {}),
+        **({"answers": record_table(_by_system(evidence.answers.means))} if evidence.answers else {}),
         **({"serving": record_table([dict(one) for one in evidence.serving])} if evidence.serving else {}),
         "gain in nDCG@10": evidence.headline.delta,
         **({"smallest gain to be seen": evidence.detectable} if evidence.detectable is not None else {}),
@@ -223,4 +226,10 @@ def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str)
 
 def _report_metrics(evidence: Evidence, verdict: Verdict) -> dict[str, float]:
     means = {f"{name}/{measure}": value for name, table in evidence.systems.items() for measure, value in table.items()}
+    answers = evidence.answers.means if evidence.answers else {}
+    means |= {f"answers/{name}/{figure}": mean for name, table in answers.items() for figure, mean in table.items()}
     return {**means, f"gain/{HEADLINE}": evidence.headline.delta, "promote": float(verdict.promote)}
+
+
+def _by_system(means: Mapping[str, Mapping[str, float]]) -> list[dict[str, object]]:
+    return [{"system": name, **table} for name, table in means.items()]

@@ -49,7 +49,8 @@ RECIPES = (
     ),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection", "reranker"), "evidence",
-        frozenset({"html", "mlflow"}), sections=("retrieval", "evaluation", "promotion"), revision=3,
+        frozenset({"html", "mlflow"}), sections=("retrieval", "evaluation", "answers", "promotion"),
+        revision=3,
     ),
     AssetRecipe(evidence.champion, ("collection", "eval_report"), "evidence", COLLECTION),
     AssetRecipe(

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from domain_embed.contracts.records import Verdict
+from domain_embed.contracts.records import Comparison, Verdict
 from domain_embed.evaluation import figures
 from domain_embed.evaluation.containment import CUTOFFS
 from domain_embed.evaluation.evidence import Evidence
@@ -14,6 +14,7 @@ from domain_embed.evaluation.measures import HEADLINE, MEASURES
 from domain_embed.evaluation.movement import RANKS, TOP, Movement, Unjudged, gained, lost, rank_shifts
 from domain_embed.evaluation.plots import DifferencePlot, change_plot, difference_plot, interval_plot, line_plot
 from domain_embed.evaluation.stories import PassageText, Question, question, story
+from domain_embed.evaluation.subject import ANSWER_FIGURES, AnswerFigure, AnswerOutcome
 from domain_embed.evaluation.training_record import TrainingRecord
 
 __all__ = ["PassageText", "render_html", "report_content"]
@@ -24,6 +25,24 @@ STORIES_OPEN = 8
 """More of them are folded away."""
 MOST_QUESTIONS = 15
 """More of them are in the review sheet only."""
+
+ANSWER_TITLES = dict(zip(ANSWER_FIGURES, ("Exact match", "Token F1", "Supported", "Complete"), strict=True))
+OUTCOMES: dict[AnswerOutcome, str] = {
+    "judged": "answers judged",
+    "declined": "without an answer in the passages",
+    "unjudged": "without a judgment that can be read",
+    "empty": "empty",
+    "refused": "refused by the endpoint",
+}
+
+
+class AnswerRow(NamedTuple):
+    """One figure of the answers from one system's passages, and what the tuned model gains over it."""
+
+    title: str
+    system: str
+    figure: AnswerFigure
+    gain: Comparison | None
 
 
 def report_content(
@@ -91,6 +110,8 @@ def render_html(
         ranks=RANKS,
         shifts=rank_shifts(movements) if movements else None,
         cutoffs=CUTOFFS,
+        answers=_answer_rows(evidence),
+        outcomes=OUTCOMES,
         training=_training_plots(record or TrainingRecord()),
         record=record or TrainingRecord(),
         gained=[story(movement, queries, passages) for movement in gained(movements)],
@@ -117,6 +138,20 @@ def _slice_plot(evidence: Evidence) -> DifferencePlot | None:
         (f"{one.dimension}: {one.value}", figures.count(one.queries, "query"), one.delta, one.ci95) for one in shown
     ]
     return difference_plot(rows) if rows else None
+
+
+def _answer_rows(evidence: Evidence) -> list[AnswerRow]:
+    """Figure by figure, so that systems stand below each other."""
+    found = evidence.answers
+    if found is None:
+        return []
+    gains = {(one.metric, one.baseline): one for one in found.differences}
+    return [
+        AnswerRow(ANSWER_TITLES[name], system, answers.figures[name], gains.get((name, system)))
+        for name in ANSWER_FIGURES
+        for system, answers in found.systems.items()
+        if name in answers.figures
+    ]
 
 
 def _training_plots(record: TrainingRecord) -> list[dict[str, object]]:

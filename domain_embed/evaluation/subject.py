@@ -1,5 +1,7 @@
 """What an evaluation is about, and what else is known of the models it compares."""
 
+from typing import Literal, TypeAlias
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from domain_embed.contracts.records import Comparison, Mode
@@ -59,6 +61,62 @@ class Containment(BaseModel):
     intervals: dict[int, tuple[float, float]]
 
 
+ANSWER_FIGURES = ("exact", "f1", "grounded", "complete")
+"""Of generated answers, each from 0 to 1: equal to a known answer; the words shared with it; the share of claims that
+the passages support; the share of a known answer, or else of what was asked for, that is given. A model judges the last
+two."""
+
+AnswerOutcome: TypeAlias = Literal["judged", "declined", "unjudged", "empty", "refused"]
+"""What became of a question: an answer that was judged; the answer that the passages hold none; an answer of which the
+judge said nothing that can be read; no text; or a request that the endpoint refused."""
+
+
+class AnswerFigure(BaseModel):
+    """A mean over the queries that have the figure, at least one, and its 95 % interval."""
+
+    model_config = _FROZEN
+
+    queries: int
+    mean: float
+    ci95: tuple[float, float]
+
+
+class SystemAnswers(BaseModel):
+    """The answers from one system's first passages: figures by name, where there are any, and queries by outcome."""
+
+    model_config = _FROZEN
+
+    figures: dict[str, AnswerFigure]
+    outcomes: dict[AnswerOutcome, int]
+
+
+class AnswerQuality(BaseModel):
+    """How good the answers are that a model gives from the first passages, and who says so.
+
+    `prompt` and `judge_prompt` are versions. `queries` were asked of every system; `differences` are paired, each over
+    the queries for which both systems have the figure.
+    """
+
+    model_config = _FROZEN
+
+    model: str
+    judge_model: str
+    prompt: str
+    judge_prompt: str
+    passages: int
+    queries: int
+    systems: dict[str, SystemAnswers]
+    differences: tuple[Comparison, ...]
+
+    @property
+    def means(self) -> dict[str, dict[str, float]]:
+        """The mean of each figure there is, by system and figure."""
+        return {
+            system: {name: figure.mean for name, figure in found.figures.items()}
+            for system, found in self.systems.items()
+        }
+
+
 class Subject(BaseModel):
     """What was evaluated, and where it comes from.
 
@@ -98,4 +156,5 @@ class Circumstances(BaseModel):
     validation: Comparison | None = None
     forgetting: Forgetting | None = None
     containment: dict[str, Containment] = {}
+    answers: AnswerQuality | None = None
     serving: tuple[Serving, ...] = ()

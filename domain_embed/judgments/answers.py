@@ -1,4 +1,4 @@
-"""What a language model answered: kept as it comes, so that nothing is asked twice, and read as queries."""
+"""What language models answered: kept as it comes, so that nothing is asked twice, and read as text or queries."""
 
 import hashlib
 import json
@@ -65,8 +65,16 @@ class AnswerCache:
 
 def cache_key(content_hash: str, model: str, prompt_version: str, count: int, examples: Sequence[str]) -> str:
     """Equal for what would be asked in the same words of the same model."""
-    asked = json.dumps([content_hash, model, prompt_version, count, list(examples)])
-    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+    return _key(content_hash, model, prompt_version, count, list(examples))
+
+
+def prompt_key(prompt: str, model: str, prompt_version: str) -> str:
+    """Equal for the same words to the same model, by a prompt of the same version."""
+    return _key(prompt, model, prompt_version)
+
+
+def _key(*asked: object) -> str:
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
 
 def _stored_answers(file: BinaryIO) -> Iterator[tuple[str, str]]:
@@ -85,12 +93,17 @@ def _stored_answers(file: BinaryIO) -> Iterator[tuple[str, str]]:
         file.write(b"\n")
 
 
+def without_reasoning(answer: str) -> str:
+    """What a model that thinks aloud says in the end, without white space around it."""
+    return _THOUGHT.sub("", answer).strip()
+
+
 def parse_queries(answer: str, count: int) -> list[str]:
     """At most `count` queries of an answer: of a JSON list in it, or else one per line without numbering and quotes.
 
     Empty for a refusal. Reasoning, code fences and an introduction are not taken for queries.
     """
-    text = _THOUGHT.sub("", answer).strip()
+    text = without_reasoning(answer)
     listed = _json_list(text)
     found = listed if listed is not None else _lines(text)
     texts = (" ".join(query.split()).encode(errors="replace").decode() for query in found)

@@ -26,35 +26,40 @@ SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Address:
-    """Where the model is: base URL, key and name."""
+    """Where the model is: base URL, key and name. `setting` is the key of domain.yaml that may name the model."""
 
     url: str
     model: str
     key: str = field(repr=False)
+    setting: str
+
+    @property
+    def section(self) -> str:
+        """The section of domain.yaml in which the model is named."""
+        return self.setting.rpartition(".")[0]
 
     @classmethod
-    def read(cls, model: str, variables: Mapping[str, str]) -> "Address":
+    def read(cls, model: str, variables: Mapping[str, str], setting: str = "synthetic.model") -> "Address":
         """From OPENAI_BASE_URL, OPENAI_API_KEY and, unless `model` names one, OPENAI_MODEL.
 
         Raises SettingsError that names the variable which is missing or cannot be used.
         """
+        asked = f"{setting.rpartition('.')[0]}.source is `endpoint`"
         url = variables.get("OPENAI_BASE_URL", "").strip() or DEFAULT_URL
         key = variables.get("OPENAI_API_KEY", "").strip()
         name = model or variables.get("OPENAI_MODEL", "").strip()
         if not name:
-            raise SettingsError(
-                "synthetic.source is `endpoint`, but no model is named", "set synthetic.model or OPENAI_MODEL"
-            )
+            raise SettingsError(f"{asked}, but no model is named", f"set {setting} or OPENAI_MODEL")
         if not key and url == DEFAULT_URL:
             raise SettingsError(
-                f"synthetic.source is `endpoint`, but there is no key for {url}",
+                f"{asked}, but there is no key for {url}",
                 "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of your own",
             )
         if not _is_web_address(url):
             raise SettingsError(
                 f"OPENAI_BASE_URL is not a web address: {url!r}", "write http://HOST:PORT/v1 or the like"
             )
-        return cls(url, name, key or NO_KEY)
+        return cls(url, name, key or NO_KEY, setting)
 
 
 class RateLimit:
@@ -135,9 +140,11 @@ class Endpoint:
                 problem, hint = "refuses the key", "correct OPENAI_API_KEY"
             case 404:
                 problem = f"does not know the model {self._address.model!r}, or is no chat endpoint"
-                hint = "correct synthetic.model or OPENAI_MODEL, or OPENAI_BASE_URL, which mostly ends in /v1"
+                setting = self._address.setting
+                hint = f"correct {setting} or OPENAI_MODEL, or OPENAI_BASE_URL, which mostly ends in /v1"
             case 429:
-                problem, hint = "takes no more requests", "lower synthetic.requests_per_minute; answers so far are kept"
+                problem = "takes no more requests"
+                hint = f"lower {self._address.section}.requests_per_minute; answers so far are kept"
         return SettingsError(f"the endpoint {self._address.url} {problem}: {_said(error)}", hint)
 
 

@@ -71,6 +71,7 @@ def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, 
         "validation": evidence.get("validation"),
         "dense_weights": evidence.get("dense_weights", {}),
         "containment": evidence.get("containment", {}),
+        "answers": evidence.get("answers"),
         "forgetting": evidence.get("forgetting"),
         "serving": evidence.get("serving", []),
         "gates": evidence.get("gates", []),
@@ -105,6 +106,12 @@ def print_report(stored: dict[str, Any]) -> None:
         console.print(
             f"{evidence['test_queries']:,} queries show a true difference of {evidence['detectable']:.3f} nDCG@10 four "
             "times out of five", markup=False, highlight=False,
+        )  # fmt: skip
+    for found in (evidence.get("answers") or {}).get("differences", ()):
+        low, high = found["ci95"]
+        console.print(
+            f"generated answers, {found['metric']}: {found['challenger']} − {found['baseline']} {found['delta']:+.3f}, "
+            f"95 % interval [{low:+.3f}, {high:+.3f}]", markup=False, highlight=False,
         )  # fmt: skip
     for worst in [one for one in evidence.get("slices", []) if one["delta"] < 0][:3]:
         console.print(

@@ -4,7 +4,7 @@ from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings, Metad
 from domain_embed.settings.diagnosis import DiagnosisSettings
 from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.environment import Backend, Environment, Precision, default_home
-from domain_embed.settings.evidence import EvaluationSettings, PromotionSettings
+from domain_embed.settings.evidence import AnswerSettings, EvaluationSettings, PromotionSettings
 from domain_embed.settings.file import SETTINGS_FILE, json_schema, read_settings, render_yaml
 from domain_embed.settings.judgments import (
     AlignmentSettings,
@@ -71,6 +71,7 @@ __all__ = [
     "AdapterSettings",
     "AlignmentSettings",
     "AnnotationsSource",
+    "AnswerSettings",
     "AnswersSource",
     "AutomationSettings",
     "Backend",

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings
 from domain_embed.settings.diagnosis import DiagnosisSettings
-from domain_embed.settings.evidence import EvaluationSettings, PromotionSettings
+from domain_embed.settings.evidence import AnswerSettings, EvaluationSettings, PromotionSettings
 from domain_embed.settings.judgments import (
     AlignmentSettings,
     JudgmentSettings,
@@ -52,6 +52,7 @@ class DomainSettings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     access: AccessSettings = AccessSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    answers: AnswerSettings = AnswerSettings()
     promotion: PromotionSettings = PromotionSettings()
     retention: RetentionSettings = RetentionSettings()
     automation: AutomationSettings = AutomationSettings()

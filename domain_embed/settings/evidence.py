@@ -1,5 +1,7 @@
 """Settings of how models are judged, and when one goes live."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from domain_embed.settings.section import Section
@@ -16,6 +18,31 @@ class EvaluationSettings(Section):
     """How many test queries are timed, one after the other, as they would be served; 0 times none."""
     ask_about: int = Field(200, ge=0)
     """Most unjudged passages of the new top ten that people are asked about: see `domain-embed review`."""
+
+
+class AnswerSettings(Section):
+    """Answers that a language model writes to test queries from the first passages of base, tuned and live model, and
+    how good they are. They are reported and decide nothing."""
+
+    source: Literal["none", "endpoint"] = "none"
+    """`endpoint`: a language model behind an OpenAI-compatible server, reached by OPENAI_BASE_URL and OPENAI_API_KEY.
+    Up to two requests for each query and model; what was answered is kept and not asked again."""
+    model: str = ""
+    """Name of the model that answers; empty takes OPENAI_MODEL."""
+    judge_model: str = ""
+    """Name of the model that judges the answers; empty takes the same. Models are lenient with themselves."""
+    queries: int = Field(100, ge=1)
+    """How many test queries are asked, drawn at random."""
+    passages: int = Field(5, ge=1, le=100)
+    """How many of the first passages an answer is written from."""
+    prompt: str | None = None
+    """A file with the prompt, relative to this folder, with {question} and {passages}; null takes the packaged one. A
+    model that finds no answer in the passages must say `NO ANSWER`."""
+    judge_prompt: str | None = None
+    """Likewise of the judge, with {question}, {passages}, {answer} and {reference}. It must ask for the JSON that the
+    packaged one asks for: claims, supported and completeness."""
+    requests_per_minute: int = Field(60, ge=1)
+    """Fastest rate of requests."""
 
 
 class PromotionSettings(Section):

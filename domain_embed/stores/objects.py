@@ -19,13 +19,13 @@ from domain_embed.files import RECORD_FILE, keep_file, read_json
 logger = logging.getLogger("domain_embed.run")
 
 KEPT = (
-    "checkpoints", "diagnosis", "promotions.jsonl", "quality", "references", "rerankers", "reports", "saturation",
-    "served", "tables", "weights",
+    "answers.jsonl", "checkpoints", "diagnosis", "promotions.jsonl", "quality", "references", "rerankers", "reports",
+    "saturation", "served", "synthetic.jsonl", "tables", "weights",
 )  # fmt: skip
 """Not what can be made again from these: vectors, converted models; and not the index, which is Qdrant's to keep."""
 SYNCED = ".storage.json"
-RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-CLIENT = {"allow_http": True, "connect_timeout": "10s", "timeout": "10min"}
+RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+CLIENT: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": timedelta(minutes=10)}
 
 Stamp = tuple[int, int]
 """Size and time of change of a local file."""

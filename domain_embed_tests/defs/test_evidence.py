@@ -49,6 +49,7 @@ def test_what_the_decision_rests_on_was_looked_at(evidence: Evidence) -> None:
     assert all(0 < timed.p50_ms <= timed.p99_ms for timed in evidence.serving)
     assert evidence.detectable is not None
     assert evidence.containment == {}  # its labels have no answer texts
+    assert evidence.answers is None  # nobody asked for them
 
 
 def test_scores_and_runs_lie_beside_the_page(finished: Whole, evidence: Evidence) -> None:

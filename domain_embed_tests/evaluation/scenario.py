@@ -12,7 +12,17 @@ from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.measures import MEASURES
 from domain_embed.evaluation.movement import trace_movements, unjudged
 from domain_embed.evaluation.report import PassageText, render_html
-from domain_embed.evaluation.subject import Circumstances, Containment, Forgetting, Gate, Serving, Subject
+from domain_embed.evaluation.subject import (
+    AnswerFigure,
+    AnswerQuality,
+    Circumstances,
+    Containment,
+    Forgetting,
+    Gate,
+    Serving,
+    Subject,
+    SystemAnswers,
+)
 from domain_embed.evaluation.training_record import TrainingRecord
 from domain_embed.promotion.verdict import decide
 from domain_embed.settings import PromotionSettings
@@ -70,6 +80,29 @@ def judged(
     )
 
 
+def answer_quality(base: str = "base/dense", tuned: str = "tuned/dense") -> AnswerQuality:
+    """Answers from the passages of two systems: 5 queries, of which base left one unjudged and tuned declined one."""
+    return AnswerQuality(
+        model="small-chat", judge_model="large-chat", prompt="aaaa1111", judge_prompt="bbbb2222", passages=4, queries=5,
+        systems={
+            base: SystemAnswers(
+                figures={"f1": AnswerFigure(queries=3, mean=0.25, ci95=(0.125, 0.375)),
+                         "grounded": AnswerFigure(queries=4, mean=0.5, ci95=(0.3125, 0.6875))},
+                outcomes={"judged": 4, "unjudged": 1},
+            ),
+            tuned: SystemAnswers(
+                figures={"f1": AnswerFigure(queries=3, mean=0.75, ci95=(0.625, 0.875)),
+                         "grounded": AnswerFigure(queries=4, mean=0.875, ci95=(0.8125, 1.0))},
+                outcomes={"declined": 1, "judged": 4},
+            ),
+        },
+        differences=(
+            Comparison(tuned, base, "f1", 0.5, (0.25, 0.75), 0.01, 3, 0, 0, 0.02),
+            Comparison(tuned, base, "grounded", 0.375, (-0.0625, 0.5), 0.03, 2, 2, 0, 0.03),
+        ),
+    )  # fmt: skip
+
+
 def large_report(*, queries: int = 235, gain: float = 0.12) -> str:
     """The page of a made-up evaluation of a usual size, everything measured: random scores, drawn from a seed."""
     rng = np.random.default_rng(7)
@@ -94,6 +127,7 @@ def large_report(*, queries: int = 235, gain: float = 0.12) -> str:
                               "news": 0.62}),
         containment={name: Containment(queries=180, shares={1: 0.41, 5: 0.7, 10: 0.81},
                      intervals={1: (0.34, 0.48), 5: (0.63, 0.76), 10: (0.75, 0.86)}) for name in names[:3]},
+        answers=answer_quality("base/hybrid", "tuned/hybrid"),
         serving=(Serving(system="tuned/hybrid", queries=100, p50_ms=9.8, p95_ms=14.1, p99_ms=21.7, ann_recall=0.987),),
     )  # fmt: skip
     about = subject(served_mode="hybrid", champion_fingerprint="live", dense_weights={"base": 0.35, "tuned": 0.7})

@@ -98,8 +98,8 @@ def test_comparisons_are_corrected_for_each_other() -> None:
 
 def test_older_evidence_can_still_be_read() -> None:
     stored = gather_evidence(RUNS, QRELS, subject(), resamples=100)[0].to_json()
-    for key in ("detectable", "slices", "gates", "validation", "forgetting", "containment", "serving", "dense_weights",
-                "served_rerank"):  # fmt: skip
+    for key in ("detectable", "slices", "gates", "validation", "forgetting", "containment", "answers", "serving",
+                "dense_weights", "served_rerank"):  # fmt: skip
         del stored[key]
     for comparison in stored["comparisons"]:
         del comparison["p_adjusted"]

@@ -14,7 +14,7 @@ from domain_embed.evaluation.report import PassageText, render_html, report_cont
 from domain_embed.evaluation.slices import SliceEffect
 from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving
 from domain_embed.evaluation.training_record import TrainingRecord
-from domain_embed_tests.evaluation.scenario import BASE, QRELS, RUNS, TUNED, subject
+from domain_embed_tests.evaluation.scenario import BASE, QRELS, RUNS, TUNED, answer_quality, subject
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 VERDICT = Verdict(False, ("Only 3 test queries were measured.", "tuned/dense < base/dense & so on."), objections=1)
@@ -22,6 +22,7 @@ MEASURED = Circumstances(
     gates=(Gate(name="leakage", passed=True, detail=""), Gate(name="parity of base", passed=False, detail="1 missing")),
     containment={"bm25": Containment(queries=3, shares={1: 0.25, 5: 0.5, 10: 0.75}, intervals=dict.fromkeys(
         (1, 5, 10), (0.125, 0.875)))},
+    answers=answer_quality(),
     serving=(Serving(system="tuned/dense", queries=3, p50_ms=1.5, p95_ms=2.5, p99_ms=3.5, ann_recall=0.9),),
 )  # fmt: skip
 SLICES = (
@@ -106,6 +107,12 @@ def test_everything_that_was_measured_is_told(html: str) -> None:
     assert "language de 12 0.500 0.400 −0.100 −0.150 to −0.050 0.020 1 6 language en" in text  # the worst first
     assert "bm25 0.250 0.125 to 0.875 0.500" in text
     assert "tuned/dense 3 1.5 2.5 3.5 0.900" in text
+    assert "small-chat answered 5 queries from the first 4 passages of each system; no decision rests on it" in text
+    assert "Token F1 base/dense 3 0.250 0.125 to 0.375 +0.500 +0.250 to +0.750 0.020" in text
+    assert "Token F1 tuned/dense 3 0.750 0.625 to 0.875 Supported base/dense 4 0.500" in text  # no gain over itself
+    assert "judged by a model, large-chat, not by people" in text
+    assert "base/dense: 4 answers judged, 1 without a judgment that can be read. " in text
+    assert "tuned/dense: 1 without an answer in the passages, 4 answers judged. Prompts aaaa1111 and bbbb2222" in text
     assert "faq 0.800 0.750 −0.050" in text
     assert "Check of leakage passed" in text
     assert "Check of parity of base failed: 1 missing" in text
@@ -169,7 +176,7 @@ def test_moves_are_told_with_ranks_and_relevance(html: str) -> None:
 
 def test_tables_and_pictures_can_be_heard(html: str, evidence: Evidence) -> None:
     page = Page(html)
-    assert page.tags.count("caption") == page.tags.count("table") == 8
+    assert page.tags.count("caption") == page.tags.count("table") == 9
     assert {value for name, value in page.attributes if name == "scope"} == {"row", "col"}
     labels = [value for name, value in page.attributes if name == "aria-label" and value != "to"]
     rows = len(evidence.systems) + len(evidence.comparisons) + len(SLICES)
@@ -183,7 +190,14 @@ def test_what_is_not_known_is_left_out() -> None:
     bare = gather_evidence(RUNS, QRELS, subject(), resamples=100)[0]
     text = Page(render_html(bare, Verdict(True, ("Yes.",)), [], queries={}, passages={})).text
     assert "Promote Yes." in text
-    for heading in ("How training went", "How single queries moved", "For whom", "hold the answer", "How it serves"):
+    for heading in (
+        "How training went",
+        "How single queries moved",
+        "For whom",
+        "hold the answer",
+        "Are answers",
+        "How it serves",
+    ):
         assert heading not in text
     assert "Please judge" not in text
 

@@ -102,7 +102,7 @@ def _measured_run(home: Path) -> dict[str, float]:
             setattr(MlflowClient, name, mlflow.timed(getattr(MlflowClient, name)))
     AssetTracker.register_model = mlflow.timed(AssetTracker.register_model)  # type: ignore[method-assign]
     timed = tuple(replace(recipe, body=bodies.timed(recipe.body)) for recipe in RECIPES)
-    definitions.RECIPES = timed  # type: ignore[assignment]
+    definitions.RECIPES = timed  # type: ignore[attr-defined, assignment]
     environment = Environment(home=home)
     workspace = Workspace(environment, "demo")
     with open_instance(environment) as instance:

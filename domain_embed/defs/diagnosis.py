@@ -9,6 +9,7 @@ import dagster as dg
 from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import require_parity
 from domain_embed.defs.collections import current_collections
+from domain_embed.defs.evidence import report_untrained
 from domain_embed.defs.work import Produced, Stopped, Work, record_table
 from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
@@ -55,8 +56,8 @@ def compares_chunkings(settings: DomainSettings) -> bool:
 def held_back(work: Work) -> Stopped | None:
     """Why nothing is trained: the diagnosis of these very judgments and this base model shows that it is not the lever.
 
-    None when it does not, when the run is forced, or when `diagnosis.on_negative` says to continue. What is live then
-    is settled as after a refused model.
+    None when it does not, when the run is forced, or when `diagnosis.on_negative` says to continue. The untuned systems
+    are then evaluated on the test queries, and what is live is settled as after a refused model.
     """
     workspace = work.workspace
     adapts = isinstance(work.settings.training.method, ADAPTERS)  # another lever than fine-tuning
@@ -72,6 +73,7 @@ def held_back(work: Work) -> Stopped | None:
     ):
         return None
     reason = f"the diagnosis speaks against training: {found['recommendation']['headline']}"
+    report_untrained(work, reason)
     move = _settle_untrained(work, reason)
     work.tracker.log_metrics({"stopped_before_training": 1.0})
     return Stopped(f"{reason}. Live is {move.target}")
@@ -85,9 +87,6 @@ def _settle_untrained(work: Work, reason: str) -> Move:
         store, PromotionLog(workspace.promotions), LIVE, Verdict(False, (reason,)), base, current_collections(work),
         base.fingerprint, lambda info: require_parity(workspace, info),
     )  # fmt: skip
-    if move.target == base.name and workspace.tuned_weight(base.name) is None:  # for weighted search, without a report
-        stored = workspace.diagnosis()
-        workspace.save_tuned_weight(base.name, stored["dense_weight"], stored["splits_version"])
     work.tracking.set_alias(workspace.domain, "champion", move.fingerprint)
     return move
 

@@ -46,12 +46,29 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 
 def eval_report(work: Work) -> Produced:
     """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
+    return _evaluate(work, _searchers(work, work.workspace.aliased(CHALLENGER)))
+
+
+def report_untrained(work: Work, reason: str) -> None:
+    """The report where nothing was trained, and why: what BM25 and the base model do, in the place of a tuned one, too.
+
+    Made once for the same reason, judgments, collection and settings.
+    """
+    workspace = work.workspace
+    base = workspace.aliased(BASE)
+    about = {"reason": reason, "splits": workspace.tables.read("splits").version, "collection": base}
+    latest = workspace.latest_report() if workspace.has_report else {}
+    if (latest.get("untrained"), latest.get("settings")) != (about, judged_by(work.settings)):
+        _evaluate(work, _searchers(work, base), untrained=about)
+
+
+def _evaluate(work: Work, searchers: dict[str, Searcher], untrained: dict[str, str] | None = None) -> Produced:
+    """The report, kept and sent to MLflow; `untrained` says why there is no tuned model, and what that was found on."""
     workspace, settings = work.workspace, work.settings.evaluation
-    reranker = _reranker(work)
-    searchers = _searchers(work, reranker)
     queries, positives = workspace.judged("test")
     qrels = with_negatives(workspace, positives)
-    runs = run_systems(searchers, queries, every_variant(rerank=reranker is not None), workspace.filters("test"))
+    variants = every_variant(rerank=searchers["tuned"].reranks)
+    runs = run_systems(searchers, queries, variants, workspace.filters("test"))
     subject = _subject(work, searchers)
     answers = generated_answers(work, subject, searchers["tuned"], runs, queries)
     evidence, scores = gather_evidence(
@@ -59,11 +76,12 @@ def eval_report(work: Work) -> Produced:
         label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
-    verdict = decide(evidence, work.settings.promotion)
+    verdict = _untrained(untrained["reason"]) if untrained else decide(evidence, work.settings.promotion)
     movements = trace_movements(runs[evidence.gain.challenger], runs[evidence.gain.baseline], qrels)
     open_questions = unjudged(runs[evidence.gain.challenger], movements, qrels, settings.ask_about)
     workspace.tables.write_table("unjudged", unjudged_table(open_questions, queries))
     content = report_content(evidence, verdict, movements, open_questions) | {"settings": judged_by(work.settings)}
+    content |= {"untrained": untrained} if untrained else {}
     html = _page(work, searchers["tuned"], evidence, verdict, movements, open_questions, queries)
     version = _content_version(evidence, verdict, work.settings)
     page = workspace.save_report(version, content, html)
@@ -106,12 +124,17 @@ def champion(work: Work) -> Produced:
     )
 
 
-def _searchers(work: Work, reranker: Reranker | None) -> dict[str, Searcher]:
+def _untrained(reason: str) -> Verdict:
+    told = f"Nothing was trained: {reason}. What is called tuned here is the base model as it is."
+    return Verdict(promote=False, reasons=(told,), objections=1)
+
+
+def _searchers(work: Work, challenger: str) -> dict[str, Searcher]:
     """Base and tuned, and the live model where it is neither, brought up to the current passages first."""
-    workspace, retrieval = work.workspace, work.settings.retrieval
+    workspace, retrieval, reranker = work.workspace, work.settings.retrieval, _reranker(work)
     found = {
-        name: _tuned_searcher(workspace, workspace.aliased(alias), retrieval, reranker)
-        for name, alias in (("base", BASE), ("tuned", CHALLENGER))
+        name: _tuned_searcher(workspace, collection, retrieval, reranker)
+        for name, collection in (("base", workspace.aliased(BASE)), ("tuned", challenger))
     }
     live = workspace.vector_store.alias(LIVE)
     if live is None:

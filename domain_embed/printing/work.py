@@ -109,7 +109,11 @@ def print_stopped(name: str, workspace: "Workspace") -> None:
         f"\n[bold yellow]stopped before training[/bold yellow]: {escape(stopped['headline'])}", highlight=False
     )
     print_bullets(stopped["reasons"][:3])
-    lines = [f"live: {stopped['live']}", f"all of it: domain-embed diagnose {name}"]
+    lines = [
+        f"live: {stopped['live']}",
+        f"all of it: domain-embed diagnose {name}",
+        f"BM25 and the base model on the test queries: domain-embed report {name}, {stopped['report']}",
+    ]
     if stopped["setting"]:
         lines.append(
             f"to pull the lever: {stopped['setting']} in domain.yaml, then run again; nothing is embedded again"
@@ -133,4 +137,5 @@ def _stopped(workspace: "Workspace") -> dict[str, Any]:
         "setting": lever["how"].replace("`", "") if lever and lever["how"].startswith("`retrieval.") else None,
         "live": workspace.vector_store.alias("live"),
         "html": stored["html"],
+        "report": workspace.latest_report()["html"],
     }

@@ -36,6 +36,11 @@ class Searcher:
         self._reranker = reranker
         self._analyzer = Analyzer(collection.info.sparse_language)
 
+    @property
+    def reranks(self) -> bool:
+        """Whether there is a reranker to have the last word."""
+        return self._reranker is not None
+
     def search(
         self, query: str, k: int = 10, *, mode: Mode | None = None, where: Where | None = None,
         rerank: bool | None = None,

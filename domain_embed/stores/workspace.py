@@ -309,6 +309,11 @@ class Workspace:
         found = [read_json(path) for path in self.reports.glob("*/report.json")]
         return sorted(found, key=lambda report: str(report["evidence"]["created_at"]))
 
+    @property
+    def has_report(self) -> bool:
+        """Whether there is a report."""
+        return (self.reports / "latest.json").exists()
+
     def latest_report(self) -> dict[str, Any]:
         """The newest report; `html` is its page. Raises NotReadyError when there is none."""
         report = self._read_json(self.reports / "latest.json", "report")

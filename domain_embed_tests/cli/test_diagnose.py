@@ -58,6 +58,7 @@ def test_stop_is_told_with_the_way_on(whole: Whole) -> None:
     assert "to pull the lever: retrieval.mode: sparse in domain.yaml" in told
     assert "diagnosis.on_negative: continue" in told
     assert "--force" in told
+    assert whole.workspace.latest_report()["html"] in shown.stdout.replace("\n", "")
     stopped = json.loads(invoke(whole.home, "run", DOMAIN, "--json").stdout)["stopped"]
     assert stopped["setting"] == "retrieval.mode: sparse"
     assert stopped["live"] in (whole.workspace.aliased(LIVE), whole.workspace.aliased(BASE))

@@ -1,6 +1,7 @@
 """The diagnosis in the graph: a gate without being an input, and a stop that is no failure."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -56,6 +57,28 @@ def test_a_no_stops_before_training_and_is_no_failure(whole: Whole) -> None:
     assert "the diagnosis speaks against training: BM25 alone, do not fine-tune" in move.reason
     assert whole.workspace.tuned_weight(whole.workspace.aliased(BASE)) is not None
     assert whole.plan().stale == ("checkpoint",)
+
+
+def test_a_stop_reports_the_untuned_systems_once(whole: Whole) -> None:
+    speak_against(whole)
+    whole.edit("training", learning_rate=9e-5)
+    before = whole.workspace.latest_report()
+    whole.run()
+    report = whole.workspace.latest_report()
+    assert report["verdict"]["promote"] is False
+    (reason,) = report["verdict"]["reasons"]
+    assert reason.startswith("Nothing was trained: the diagnosis speaks against training: BM25 alone, do not fine-tune.")
+    evidence = report["evidence"]
+    assert evidence["challenger_fingerprint"] == evidence["baseline_fingerprint"]
+    assert evidence["systems"]["tuned/dense"] == evidence["systems"]["base/dense"]
+    for system in ("base/dense", "base/hybrid", "bm25"):
+        assert evidence["systems"][system] == pytest.approx(before["evidence"]["systems"][system])
+    page = Path(report["html"])
+    assert "Nothing was trained" in page.read_text(encoding="utf-8")
+    made_at = page.stat().st_mtime_ns
+    whole.run()
+    assert page.stat().st_mtime_ns == made_at
+    assert whole.workspace.latest_report() == report
 
 
 def test_what_is_live_stays_live(whole: Whole) -> None:

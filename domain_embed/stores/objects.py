@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -27,16 +27,18 @@ SYNCED = ".storage.json"
 RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 CLIENT: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": timedelta(minutes=10)}
 
-Stamp = tuple[int, int]
+Stamp: TypeAlias = tuple[int, int]
 """Size and time of change of a local file."""
+Synced: TypeAlias = dict[str, tuple[str, Stamp]]
+"""Entity tag of the object and stamp of the file when they were equal, by path."""
 
 
 class ObjectMirror:
     """One folder and its copy under a URL (s3://, gs://, az://, file://); objects are named as the files are.
 
     Of both it is remembered what they were when they were last equal. So `pull` fetches what another machine has
-    changed and `push` sends what this one has. A file that names others is sent and fetched after them: whoever finds
-    it, finds what it names.
+    changed and `push` sends what this one has. Nothing is ever removed, on either side. A file that names others is
+    sent and fetched after them: whoever finds it, finds what it names.
     """
 
     def __init__(self, url: str, root: Path) -> None:
@@ -56,19 +58,20 @@ class ObjectMirror:
         """
         with self._alone() as synced:
             there = self._list()
-            self._refuse_strangers(there)
-            fetched = [path for path in _in_order(there) if self._differs(path, there[path], synced)]
+            if there and synced is None and self._files():
+                raise StoreError(
+                    f"{self._root} and {self._url} both hold artifacts and were never the same",
+                    "choose another DOMAIN_EMBED_STORAGE, or move the folder away and take what is stored",
+                )
+            known = synced or {}
+            self._remember(known)  # from here on a file beside the storage's is no stranger
+            fetched = [path for path in _in_order(there) if self._differs(path, there[path], known)]
             for path in fetched:
-                synced[path] = self._fetch(path)
-                self._remember(synced)
-            gone = [path for path in synced if path not in there]
-            for path in reversed(_in_order(gone)):
-                (self._root / path).unlink(missing_ok=True)
-                del synced[path]
-            self._remember(synced)
+                known[path] = self._fetch(path)
+                self._remember(known)
         if fetched:
             logger.info("%d files fetched from %s", len(fetched), self._url)
-        return len(fetched) + len(gone)
+        return len(fetched)
 
     def push(self) -> int:
         """Brings the storage up to what the folder holds; returns the number of objects that changed.
@@ -78,39 +81,23 @@ class ObjectMirror:
             StoreUnavailableError: The storage does not answer. What was sent stays sent.
         """
         with self._alone() as synced:
-            here = self._files()
-            changed = [path for path in _in_order(here) if synced.get(path, (None, None))[1] != here[path]]
-            gone = [path for path in synced if path not in here]
-            if changed or gone:
-                self._refuse_overtaken((*changed, *gone), synced)
+            known, here, there = synced or {}, self._files(), self._list()
+            changed = [
+                path for path in _in_order(here) if path not in there or known.get(path, (None, None))[1] != here[path]
+            ]
+            overtaken = [path for path in changed if path in there and there[path] != known.get(path, (None, None))[0]]
+            if overtaken:
+                raise StoreError(
+                    f"{overtaken[0]} under {self._url} was changed by another machine meanwhile",
+                    "one machine works on a domain at a time; run again to go on from what is stored",
+                )
             for path in changed:
-                synced[path] = (self._send(path), here[path])
-                self._remember(synced)
-            for path in reversed(_in_order(gone)):
-                with self._errors():
-                    self._objects.delete(path)
-                del synced[path]
-                self._remember(synced)
-        return len(changed) + len(gone)
+                known[path] = (self._send(path), here[path])
+                self._remember(known)
+        return len(changed)
 
-    def _differs(self, path: str, tag: str, synced: dict[str, tuple[str, Stamp]]) -> bool:
-        return synced.get(path, (None, None))[0] != tag or not (self._root / path).exists()
-
-    def _refuse_strangers(self, there: dict[str, str]) -> None:
-        if there and not self._synced_file.exists() and self._files():
-            raise StoreError(
-                f"{self._root} and {self._url} both hold artifacts and were never the same",
-                "choose another DOMAIN_EMBED_STORAGE, or move the folder away and take what is stored",
-            )
-
-    def _refuse_overtaken(self, paths: tuple[str, ...], synced: dict[str, tuple[str, Stamp]]) -> None:
-        there = self._list()
-        overtaken = [path for path in paths if there.get(path) != synced.get(path, (None, None))[0]]
-        if overtaken:
-            raise StoreError(
-                f"{overtaken[0]} under {self._url} was changed by another machine meanwhile",
-                "one machine works on a domain at a time; run again to go on from what is stored",
-            )
+    def _differs(self, path: str, tag: str, known: Synced) -> bool:
+        return known.get(path, (None, None))[0] != tag or not (self._root / path).exists()
 
     def _list(self) -> dict[str, str]:
         """Every object of ours and its entity tag."""
@@ -148,15 +135,19 @@ class ObjectMirror:
             return str(self._objects.put(path, self._root / path)["e_tag"])
 
     @contextmanager
-    def _alone(self) -> Iterator[dict[str, tuple[str, Stamp]]]:
-        """What was equal when last looked at, by path; steps of one machine take turns."""
+    def _alone(self) -> Iterator[Synced | None]:
+        """What was equal when last looked at; None with this storage for the first time. Steps of a machine queue."""
         self._root.mkdir(parents=True, exist_ok=True)
         with FileLock(self._root / f"{SYNCED}.lock"):
-            known = read_json(self._synced_file) if self._synced_file.exists() else {}
-            yield {path: (tag, (size, changed)) for path, (tag, size, changed) in known.items()}
+            stored = read_json(self._synced_file) if self._synced_file.exists() else {}
+            if stored.get("url") != self._url:
+                yield None
+            else:
+                yield {path: (tag, (size, changed)) for path, (tag, size, changed) in stored["files"].items()}
 
-    def _remember(self, synced: dict[str, tuple[str, Stamp]]) -> None:
-        keep_file(self._synced_file, json.dumps({path: [tag, *stamp] for path, (tag, stamp) in synced.items()}))
+    def _remember(self, known: Synced) -> None:
+        files = {path: [tag, *stamp] for path, (tag, stamp) in known.items()}
+        keep_file(self._synced_file, json.dumps({"url": self._url, "files": files}))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -67,7 +67,9 @@ def test_a_stop_reports_the_untuned_systems_once(whole: Whole) -> None:
     report = whole.workspace.latest_report()
     assert report["verdict"]["promote"] is False
     (reason,) = report["verdict"]["reasons"]
-    assert reason.startswith("Nothing was trained: the diagnosis speaks against training: BM25 alone, do not fine-tune.")
+    assert reason.startswith(
+        "Nothing was trained: the diagnosis speaks against training: BM25 alone, do not fine-tune."
+    )
     evidence = report["evidence"]
     assert evidence["challenger_fingerprint"] == evidence["baseline_fingerprint"]
     assert evidence["systems"]["tuned/dense"] == evidence["systems"]["base/dense"]

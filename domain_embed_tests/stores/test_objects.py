@@ -65,17 +65,39 @@ def test_what_one_machine_sends_the_other_finds(bucket: str, tmp_path: Path) -> 
     assert ObjectMirror(bucket, there).pull() == 0
 
 
-def test_changes_and_removals_travel_both_ways(bucket: str, tmp_path: Path) -> None:
+def test_changes_travel_both_ways_and_nothing_is_removed(bucket: str, tmp_path: Path) -> None:
     here, there = ObjectMirror(bucket, tmp_path / "here"), ObjectMirror(bucket, tmp_path / "there")
     write(tmp_path / "here", {"tables/a": "1", "tables/b": "1", "tables/c": "1"})
     here.push()
     there.pull()
     write(tmp_path / "there", {"tables/a": "2"})
     (tmp_path / "there" / "tables" / "b").unlink()
-    assert there.push() == 2
-    assert here.pull() == 2
-    assert content(tmp_path / "here") == {"tables/a": "2", "tables/c": "1"}
+    assert there.push() == 1
+    assert there.pull() == 1
+    assert here.pull() == 1
+    assert content(tmp_path / "here") == content(tmp_path / "there")
+    assert content(tmp_path / "here") == {"tables/a": "2", "tables/b": "1", "tables/c": "1"}
     assert here.push() == 0
+
+
+def test_an_emptied_bucket_is_filled_again(bucket: str, tmp_path: Path) -> None:
+    here = ObjectMirror(bucket, tmp_path)
+    write(tmp_path, {"tables/a": "1", "tables/b": "1"})
+    here.push()
+    for path in here._list():
+        here._objects.delete(path)
+    assert here.pull() == 0
+    assert content(tmp_path) == {"tables/a": "1", "tables/b": "1"}
+    assert here.push() == 2
+
+
+def test_a_folder_moves_to_another_bucket(bucket: str, tmp_path: Path) -> None:
+    write(tmp_path, {"tables/a": "1"})
+    ObjectMirror(bucket, tmp_path).push()
+    other = ObjectMirror(f"{bucket}/other", tmp_path)
+    assert other.pull() == 0
+    assert content(tmp_path) == {"tables/a": "1"}
+    assert other.push() == 1
 
 
 def test_what_is_not_yet_sent_survives_a_fetch(bucket: str, tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def versus(scores: Mapping[str, "pd.Series[float]"], other: str) -> list[float]:
 
 
 def run_product(environment: Environment, domain: Domain, settings: DomainSettings) -> Ours:
-    """What `domain-embed run` does with these settings: only what they make stale."""
+    """What `domain-embed run` does with these settings, only what they make stale; it trains whatever is diagnosed."""
+    on = settings.diagnosis.model_copy(update={"on_negative": "continue"})
+    settings = settings.model_copy(update={"diagnosis": on})
     folder = environment.domain_folder(domain.name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS_FILE).write_text(render_yaml(settings), encoding="utf-8")

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from domain_embed.contracts.tables import JUDGMENTS, PASSAGES, content_hash
 from domain_embed.settings import (
-    DiagnosisSettings,
     DomainSettings,
     ModelSettings,
     SplitSettings,
@@ -46,7 +45,6 @@ SETTINGS = DomainSettings(
     splits=SplitSettings(validation=0.2, test=0.2),
     model=ModelSettings(base=BASE_MODEL, max_tokens=64),
     training=TrainingSettings(epochs=2, batch_size=8, learning_rate=5e-5, max_tokens=64, save_every_steps=2),
-    diagnosis=DiagnosisSettings(on_negative="stop"),
 )
 """Small and quick; the hash splits give train, validation and test."""
 

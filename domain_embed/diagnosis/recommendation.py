@@ -56,8 +56,8 @@ def recommend(found: Findings) -> Recommendation:
     """The lever to pull first.
 
     1. With fewer than 30 queries nothing is said.
-    2. Fine-tuning, when the whole interval of its estimated gain lies above what every cheaper lever gains, and above
-       `min_gain`. It is not it, when the whole interval lies below; else that is open.
+    2. Fine-tuning, when the whole interval of its estimated gain lies above what every setting gains, and above
+       `min_gain`. It is not it, when the whole interval lies below one of these; else that is open.
     3. Where it is not shown to be it: the data, when faults of the data explain half of the failures or more and
        mending the largest could gain more than any setting does.
     4. Else the setting with the largest gain, of those whose interval lies above zero and whose gain reaches
@@ -67,7 +67,7 @@ def recommend(found: Findings) -> Recommendation:
         told = f"Only {count(found.queries, 'query')} could be looked at; below {FEWEST_QUERIES} nothing is decided."
         return Recommendation(None, "open", "Too few queries to tell", (told, _failures(found)))
     data, setting, tuning = _data(found), _setting(found), found.lever(FINE_TUNING)
-    answer = _fine_tune(found, tuning, data, setting)
+    answer = _fine_tune(found, tuning, setting)
     chosen = _chosen(found, answer, data, setting, tuning)
     reasons = [_why(chosen, found), _about_tuning(tuning, answer, chosen, found), _failures(found)]
     reasons += [_why_not(lever, chosen) for lever in found.levers if lever not in (chosen, tuning)]
@@ -94,15 +94,15 @@ def _setting(found: Findings) -> Lever | None:
     return max(sure, key=lambda lever: lever.gain) if sure else None
 
 
-def _fine_tune(found: Findings, tuning: Lever | None, data: Lever | None, setting: Lever | None) -> Answer:
+def _fine_tune(found: Findings, tuning: Lever | None, setting: Lever | None) -> Answer:
     if found.served.endswith("/sparse"):
         return "no"
     if tuning is None:
         return "open"
-    cheaper = max([found.min_gain, *(lever.gain for lever in (data, setting) if lever)])
-    if tuning.ci95[0] > max(found.min_gain, setting.gain if setting else 0.0):
+    needed = max(found.min_gain, setting.gain if setting else 0.0)
+    if tuning.ci95[0] > needed:
         return "yes"
-    return "no" if tuning.ci95[1] < cheaper else "open"
+    return "no" if tuning.ci95[1] < needed else "open"
 
 
 def _chosen(

@@ -11,9 +11,9 @@ from domain_embed.settings.section import Section
 class DiagnosisSettings(Section):
     """Why queries fail and which lever is worth pulling, found out before training and without the test queries."""
 
-    on_negative: Literal["stop", "continue"] = "continue"
-    """What a run does when fine-tuning is estimated not to be the lever: `stop` before training, or `continue`, say
-    so, and let the evaluation decide."""
+    on_negative: Literal["stop", "continue"] = "stop"
+    """What a run does when fine-tuning is shown not to be the lever: `stop` before training, with a report on the
+    untuned systems, or `continue` and let the evaluation decide."""
     min_gain: float = Field(0.01, ge=0)
     """A lever that gains less nDCG@10 than this is not worth pulling."""
     queries: int = Field(500, ge=10)

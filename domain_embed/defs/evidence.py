@@ -125,8 +125,7 @@ def champion(work: Work) -> Produced:
 
 
 def _untrained(reason: str) -> Verdict:
-    told = f"Nothing was trained: {reason}. What is called tuned here is the base model as it is."
-    return Verdict(promote=False, reasons=(told,), objections=1)
+    return Verdict(promote=False, reasons=(f"Nothing was trained: {reason}.",), objections=1)
 
 
 def _searchers(work: Work, challenger: str) -> dict[str, Searcher]:

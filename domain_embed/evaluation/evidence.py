@@ -75,6 +75,20 @@ class Evidence(Subject, Circumstances):
                 return comparison
         raise ValueError(f"the evidence on {self.domain!r} does not compare {challenger} to {baseline}")
 
+    def without_tuned(self) -> Self:
+        """What is to be shown where nothing was tuned: the systems there are, and no figure of a model there is not."""
+        return self.model_copy(
+            update={
+                "systems": {name: means for name, means in self.systems.items() if model_of(name) != "tuned"},
+                "intervals": {name: bounds for name, bounds in self.intervals.items() if model_of(name) != "tuned"},
+                "comparisons": tuple(one for one in self.comparisons if model_of(one.challenger) != "tuned"),
+                "serving": tuple(one for one in self.serving if model_of(one.system) != "tuned"),
+                "containment": {name: one for name, one in self.containment.items() if model_of(name) != "tuned"},
+                "slices": (),
+                "detectable": None,
+            }
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` gives back an equal value."""
         return self.model_dump(mode="json")
@@ -120,7 +134,8 @@ def weigh_scores(
     """The evidence that score tables of the same queries give, one per system, as `score_run` makes them.
 
     Compared in nDCG@10, each pair once: the tuned model with base and champion in every variant that was run, and the
-    tuned model as it would serve with the best untuned system.
+    tuned model as it would serve with the best untuned system; where nothing was tuned, every untuned system with the
+    base model as it would serve, too.
     """
     figures = pd.DataFrame({system: table[HEADLINE] for system, table in scores.items()})
     means = {str(system): float(mean) for system, mean in figures.mean().items()}
@@ -157,6 +172,9 @@ def _pairs(means: Mapping[str, float], served: str, subject: Subject) -> list[tu
     ]
     if subject.served_mode != "sparse":
         pairs.append((f"tuned/{served}", _best_untuned(means, rerank=subject.served_rerank)))
+    if subject.nothing_tuned:
+        base = f"base/{served}"
+        pairs += [(system, base) for system in means if model_of(system) in (BM25, "base") and system != base]
     by_relevance = sorted(pairs, key=lambda pair: pair[0] != f"tuned/{served}")  # stable
     return list(dict.fromkeys(by_relevance))
 

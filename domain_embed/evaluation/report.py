@@ -92,12 +92,16 @@ def render_html(
     environment.filters |= {
         name: getattr(figures, name) for name in ("plain", "signed", "interval", "p_value", "count")
     }
-    gain = evidence.gain
+    gain: Comparison | None = evidence.gain
+    if evidence.nothing_tuned:
+        evidence, movements, questions = evidence.without_tuned(), (), ()
+        pair = (evidence.best_untuned, f"base/{evidence.served}")
+        gain = evidence.comparison(*pair) if pair[0] != pair[1] else None
     return environment.get_template("report.html.j2").render(
         evidence=evidence,
         verdict=verdict,
         gain=gain,
-        also=[other for other in evidence.comparisons if other.challenger == gain.challenger and other != gain],
+        also=[one for one in evidence.comparisons if gain and one.challenger == gain.challenger and one != gain],
         measures=MEASURES,
         headline_measure=HEADLINE,
         top=TOP,

@@ -139,6 +139,11 @@ class Subject(BaseModel):
     dense_weights: dict[str, float] = {}
 
     @property
+    def nothing_tuned(self) -> bool:
+        """Whether the tuned model is the base model: nothing was trained, or nothing of it was kept."""
+        return self.challenger_fingerprint == self.baseline_fingerprint
+
+    @property
     def judged_variant(self) -> str:
         """The variant that serves, like "hybrid+rerank"; dense when no model serves."""
         return "dense" if self.served_mode == "sparse" else variant_name(self.served_mode, self.served_rerank)

@@ -86,9 +86,21 @@ def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, 
     }
 
 
+def _without_tuned(evidence: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **evidence,
+        "systems": {name: means for name, means in evidence["systems"].items() if not name.startswith("tuned/")},
+        "comparisons": [one for one in evidence["comparisons"] if not one["challenger"].startswith("tuned/")],
+        "slices": [],
+        "detectable": None,
+    }
+
+
 def print_report(stored: dict[str, Any]) -> None:
     """The figures, comparisons and verdict of a stored report."""
     evidence, verdict = stored["evidence"], stored["verdict"]
+    if evidence["challenger_fingerprint"] == evidence["baseline_fingerprint"]:  # what is called tuned is the base model
+        evidence = _without_tuned(evidence)
     measures = ["nDCG@10", "RR@10", "R@1", "R@10", "R@100"]
     table = Table("system", *measures, title=f"{evidence['domain']}: {evidence['test_queries']:,} test queries",
                   title_justify="left")  # fmt: skip

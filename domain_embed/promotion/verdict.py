@@ -79,7 +79,7 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     """
     if evidence.served_mode == "sparse":
         return Verdict(promote=False, reasons=(_no_model_serves(evidence),), objections=1)
-    if evidence.challenger_fingerprint == evidence.baseline_fingerprint:
+    if evidence.nothing_tuned:
         return Verdict(promote=False, reasons=(NOTHING_TUNED,), objections=1)
     findings = list(_findings(evidence, policy))
     failed, held, unknown = ([one.sentence for one in findings if one.holds is holds] for holds in (False, True, None))

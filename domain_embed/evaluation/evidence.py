@@ -84,6 +84,7 @@ class Evidence(Subject, Circumstances):
                 "comparisons": tuple(one for one in self.comparisons if model_of(one.challenger) != "tuned"),
                 "serving": tuple(one for one in self.serving if model_of(one.system) != "tuned"),
                 "containment": {name: one for name, one in self.containment.items() if model_of(name) != "tuned"},
+                "validation": None,
                 "slices": (),
                 "detectable": None,
             }

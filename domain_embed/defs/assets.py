@@ -3,7 +3,7 @@
 import ctypes
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from domain_embed.defs.staleness import (
     DATA_VERSION_TAG,
     INPUT_VERSION_TAG,
     asset_status,
-    current_version,
+    current_versions,
     input_tag,
     last_materialization,
     observe,
@@ -205,20 +205,16 @@ def _input_versions(
     instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, spec: dg.AssetSpec
 ) -> dict[dg.AssetKey, str | None]:
     """Current versions of what an asset reads; sources are looked at now, so that no launch misses a change."""
-    versions: dict[dg.AssetKey, str | None] = {}
-    for dep in spec.deps:
-        key = dep.asset_key
-        if key.path[-1] in SOURCES:
-            observe_source(instance, workspace, settings, key)
-        versions[key] = current_version(instance, key)
-    return versions
+    keys = [dep.asset_key for dep in spec.deps]
+    observe_sources(instance, workspace, settings, [key for key in keys if key.path[-1] in SOURCES])
+    return current_versions(instance, keys)
 
 
-def observe_source(
-    instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, key: dg.AssetKey
+def observe_sources(
+    instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, keys: Sequence[dg.AssetKey]
 ) -> None:
-    """Records the version a source's files have now."""
-    observe(instance, key, source_version(key.path[-1], workspace, settings))
+    """Records the versions that the files of sources have now."""
+    observe(instance, {key: source_version(key.path[-1], workspace, settings) for key in keys})
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
 from domain_embed.defs.reference import retraining_facts
 from domain_embed.defs.runs import make_plan
-from domain_embed.defs.staleness import current_version, source_event
+from domain_embed.defs.staleness import current_versions, source_event
 from domain_embed.monitoring.policy import RetrainRequest, retraining_due
 from domain_embed.settings import DomainSettings
 
@@ -59,7 +59,8 @@ def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinitio
                 signature = source_signature(name, workspace, settings)
                 if seen.get(name) != signature:
                     key, version = dg.AssetKey([domain, name]), source_version(name, workspace, settings)
-                    news += [source_event(key, version)] if current_version(context.instance, key) != version else []
+                    known = current_versions(context.instance, [key])[key]
+                    news += [source_event(key, version)] if known != version else []
                     seen[name] = signature
             except (DomainEmbedError, OSError) as error:
                 troubles.append(f"{name}: {error}")

@@ -10,7 +10,7 @@ import dagster as dg
 from sqlalchemy.exc import OperationalError
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
-from domain_embed.defs.assets import REUSED, SECONDS, WHY, asset_spec, observe_source
+from domain_embed.defs.assets import REUSED, SECONDS, WHY, asset_spec, observe_sources
 from domain_embed.defs.data import sources_of
 from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
@@ -105,8 +105,7 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     """Looks at the sources and says what is stale, why, and what may run again after it."""
     settings, domain = workspace.settings, workspace.domain
     sources = [dg.AssetKey([domain, name]) for name in sources_of(settings)]
-    for key in sources:
-        observe_source(instance, workspace, settings, key)
+    observe_sources(instance, workspace, settings, sources)
     specs = [asset_spec(domain, settings, recipe) for recipe in RECIPES]
     found = statuses(instance, specs, sources)
     stale = [key for key, status in found.items() if status.state != "fresh"]

@@ -48,19 +48,22 @@ def last_materializations(
     }
 
 
-def current_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
-    """The version of the newest content of an asset or a source; None when there is none yet."""
-    return _data_version(last_materialization(instance, key))
+def current_versions(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> dict[dg.AssetKey, str | None]:
+    """The version of the newest content of each asset or source; None when there is none yet."""
+    found = last_materializations(instance, keys)
+    return {key: _data_version(found.get(key)) for key in keys}
 
 
 def _data_version(event: dg.AssetMaterialization | None) -> str | None:
     return (event.tags or {}).get(DATA_VERSION_TAG) if event else None
 
 
-def observe(instance: dg.DagsterInstance, key: dg.AssetKey, version: str) -> None:
-    """Records a source's version, if it is news."""
-    if current_version(instance, key) != version:
-        instance.report_runless_asset_event(source_event(key, version))
+def observe(instance: dg.DagsterInstance, versions: Mapping[dg.AssetKey, str]) -> None:
+    """Records the versions of sources, of those where it is news."""
+    known = current_versions(instance, list(versions))
+    for key, version in versions.items():
+        if known[key] != version:
+            instance.report_runless_asset_event(source_event(key, version))
 
 
 def source_event(key: dg.AssetKey, version: str) -> dg.AssetMaterialization:

@@ -13,12 +13,14 @@ from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.section import Section
 
 SETTINGS_FILE = "domain.yaml"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same by libyaml where it is there: ten times as fast, which counts for `plan` over many domains."""
 
 
 def read_settings(path: Path) -> DomainSettings:
     """Reads one domain.yaml; an error names the file, the key and what is allowed."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist", "make a domain with `domain-embed init NAME`") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none, or not UTF-8

@@ -1,4 +1,4 @@
-"""With the real daemon: new judgments retrain a domain by themselves, and a quiet time starts nothing."""
+"""With the real daemon: new judgments or a drop in quality retrain a domain, and a quiet time starts nothing."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain_embed.defs.policies import REASON_TAG
+from domain_embed_tests.defs.test_served_quality import red, serve
 from domain_embed_tests.ui.dagster_ui import DagsterUi, serve_dagster
 from domain_embed_tests.whole import Whole
 
@@ -42,6 +43,20 @@ def test_new_judgments_past_the_threshold_retrain_and_end_in_a_verdict(whole: Wh
     assert report["evidence"]["challenger_fingerprint"] == whole.workspace.newest_checkpoint
     assert whole.metadata("champion")["decision"] in ("promoted", "kept", "refreshed")
     assert whole.metadata("champion")["reason"]
+
+
+def test_a_drop_in_served_quality_turns_the_check_red_and_asks_for_training_once(whole: Whole) -> None:
+    whole.edit("automation", every_seconds=5, retrain_schedule=None)
+    whole.edit("monitoring", query_log="log", min_searches=20, recent_days=2, low_score=0.7)
+    whole.workspace.promotions.unlink(missing_ok=True)  # as if it had been live for long
+    serve(whole, [0.9, 0.9, 0.9, 0.2, 0.2])
+    with serve_dagster(whole.home) as ui:
+        asked = _wait_for_reason(ui, "served quality: click_mrr: 0.100 after 0.450")
+        assert asked["status"] == "SUCCESS"
+        time.sleep(QUIET_SECONDS)
+        reasons = [run["tags"].get(REASON_TAG, "") for run in ui.runs()]
+        assert len([reason for reason in reasons if reason.startswith("served quality")]) == 1
+    assert red(whole, ever=True)
 
 
 def _wait_for_reason(ui: DagsterUi, reason: str) -> dict[str, Any]:

@@ -34,14 +34,16 @@ def watched(whole: Whole) -> Whole:
     return whole
 
 
-def red(whole: Whole) -> bool:
+def red(whole: Whole, *, ever: bool = False) -> bool:
+    """Whether the last look, or any of the last ten, found the served quality too low."""
     with open_instance(whole.environment) as instance:
         (key,) = [
             key for key in build_definitions(whole.environment).resolve_asset_graph().asset_check_keys
             if key.name == f"{DOMAIN}_served"
         ]  # fmt: skip
-        record = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)[0]
-        return not record.event.dagster_event.event_specific_data.passed  # type: ignore[union-attr]
+        records = instance.event_log_storage.get_asset_check_execution_history(key, limit=10 if ever else 1)
+        looks = [record.event.dagster_event for record in records if record.event and record.event.dagster_event]
+        return any(not look.event_specific_data.passed for look in looks)  # type: ignore[union-attr]
 
 
 def test_a_log_becomes_daily_figures_and_alarms_nobody(watched: Whole) -> None:

@@ -1,8 +1,8 @@
 """What orchestration costs: the share of a demo run's wall time that is Dagster, MLflow, staleness and imports.
 
 Everything outside the asset bodies counts as orchestration, and so does MLflow's time inside them. The run is that of
-`domain-embed demo`, in a process of its own, from its start to the end of the run. Then `plan` over ten domains, of
-which nothing was made, and `--help`, as processes of their own.
+`domain-embed demo`, in a process of its own, from its start to the end of the run. Then `status` over ten domains, of
+which nine are new, and `--help`, as processes of their own.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Clock:
 
 
 def main() -> None:
-    """Runs the demo once, plans ten domains, and asks for help."""
+    """Runs the demo once, looks at ten domains, and asks for help."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", choices=["fast", "all"], default="fast")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)

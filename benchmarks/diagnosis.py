@@ -1,8 +1,4 @@
-"""Diagnosis: what it recommends per domain before training, and with `--train`, whether its estimate came true.
-
-The peer is the truth: the domain is trained to the end and judged on its test queries, and the realized gain of the
-tuned over the base model in the served mode must lie within the interval that the diagnosis gave before.
-"""
+"""Diagnosis: what it recommends per domain before training. Whether that came true is asked by `benchmarks.quality`."""
 
 import argparse
 import time
@@ -11,34 +7,24 @@ from pathlib import Path
 from benchmarks.domains import NAMES, Cut, Domain, domains
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import open_instance, run_assets, upstream
-from domain_embed.diagnosis.recommendation import FINE_TUNING
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DiagnosisSettings, Environment, render_yaml
 from domain_embed.stores.workspace import Workspace
-
-TRAINED = ("hard_negatives", "checkpoint", "collection", "eval_report")
 
 
 def main() -> None:
     """One domain after the other; what was made in `--home` is made once."""
     chosen = _arguments()
     cut = Cut(chosen.train_queries, chosen.test_queries, chosen.distractors)
-    within = 0
     with domains(chosen.domains, cut) as found:
         for domain in found:
             workspace = _workspace(domain, chosen.home or domain.folder.parent / "home", chosen.probe_pairs)
-            stored = _diagnosed(workspace)
-            _print(domain.name, stored)
-            if chosen.train:
-                within += _print_realized(workspace, stored)
-    if chosen.train:
-        print(f"the realized gain lies within the interval in {within} of {len(chosen.domains)} domains")
+            _print(domain.name, _diagnosed(workspace))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--domains", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--train", action="store_true", help="train to the end, and compare")
     parser.add_argument("--home", type=Path, help="keep what was made here; default: a temporary folder")
     parser.add_argument("--train-queries", type=int)
     parser.add_argument("--test-queries", type=int)
@@ -80,20 +66,6 @@ def _print(name: str, stored: dict) -> None:  # type: ignore[type-arg]
     for lever in stored["levers"]:
         low, high = lever["ci95"]
         print(f"  {lever['title']:28} {lever['gain']:+.3f} [{low:+.3f}, {high:+.3f}] {lever['kind']}", flush=True)
-
-
-def _print_realized(workspace: Workspace, stored: dict) -> bool:  # type: ignore[type-arg]
-    """Whether the realized gain lies within what was predicted."""
-    _run(workspace, list(TRAINED))
-    evidence = workspace.latest_report()["evidence"]
-    pair = ("tuned/dense", "base/dense")
-    found = next(one for one in evidence["comparisons"] if (one["challenger"], one["baseline"]) == pair)
-    tuning = next((lever for lever in stored["levers"] if lever["name"] == FINE_TUNING), None)
-    low, high = tuning["ci95"] if tuning else (float("nan"), float("nan"))
-    within = bool(low <= found["delta"] <= high)
-    print(f"  realized {found['delta']:+.3f} [{found['ci95'][0]:+.3f}, {found['ci95'][1]:+.3f}] on the test queries: "
-          f"{'within' if within else 'outside'} [{low:+.3f}, {high:+.3f}]", flush=True)  # fmt: skip
-    return within
 
 
 if __name__ == "__main__":

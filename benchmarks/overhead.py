@@ -51,13 +51,14 @@ def main() -> None:
     """Runs the demo once, looks at ten domains, and asks for help."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", choices=["fast", "all"], default="fast")
+    parser.add_argument("--home", type=Path, help="folder to make and keep the run in; a temporary one by default")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(_measured_run(options.child)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+        home = options.home or Path(folder)
         _write_domain(home / "demo", fast=options.services == "fast")
         started = time.monotonic()
         child = [sys.executable, "-m", "benchmarks.overhead", "--child", str(home)]
@@ -79,7 +80,7 @@ def _write_domain(folder: Path, *, fast: bool) -> None:
     from domain_embed.new_domain import demo_settings
     from domain_embed.settings import SETTINGS_FILE, render_yaml
 
-    folder.mkdir()
+    folder.mkdir(parents=True)
     extract_aws(folder, services=FAST_SERVICES if fast else None)
     (folder / SETTINGS_FILE).write_text(render_yaml(demo_settings(fast=fast)), encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 Every system gets the same training pairs, and is judged on the same test queries by exact search over all passages.
 Training time is that of mining and training; `--train-queries` and `--distractors` cut every domain for all alike.
+What the diagnosis expected of fine-tuning, before it, is set against what came of it on the test queries.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
 from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import make_plan, open_instance, run_assets
+from domain_embed.diagnosis.recommendation import FINE_TUNING
 from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
@@ -30,11 +32,15 @@ PEERS = {"plain": train_plain, "strong": train_strong}
 
 @dataclass(frozen=True)
 class Ours:
-    """One run of the product: its report, the tuned model's folder, and seconds of mining and training."""
+    """One run of the product: its report, the tuned model's folder, and seconds of mining and training.
+
+    `expected` is the interval that the diagnosis gave for the gain of fine-tuning; None when it gave none.
+    """
 
     report: dict[str, Any]
     model: Path
     seconds: float
+    expected: tuple[float, float] | None
 
 
 def main() -> None:
@@ -48,9 +54,9 @@ def main() -> None:
                 f"{len(qrels)} {split}" for split, qrels in domain.qrels.items()), flush=True)  # fmt: skip
             results.append(measure(domain, arguments.peers))
             show(results[-1])
+            if arguments.json:
+                arguments.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     summarize(results)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 def parse() -> argparse.Namespace:
@@ -83,6 +89,7 @@ def measure(domain: Domain, peers: list[str]) -> dict[str, Any]:
         | {name: ours.report["evidence"]["systems"][name][HEADLINE] for name in ("bm25", "base/hybrid")},
         "seconds": seconds,
         "versus": {name: versus(scores, name) for name in scores if name != "ours"},
+        "expected": ours.expected,
     }
 
 
@@ -108,7 +115,8 @@ def run_product(environment: Environment, domain: Domain, settings: DomainSettin
         print(f"   product: {time.perf_counter() - started:.0f} s in all", flush=True)
     report = workspace.latest_report()
     trained = sum(outcome.worked.get(asset, 0.0) for asset in ("hard_negatives", "checkpoint"))
-    return Ours(report, Path(report["evidence"]["model_path"]), trained)
+    levers = {lever["name"]: lever["ci95"] for lever in workspace.diagnosis()["levers"]}
+    return Ours(report, Path(report["evidence"]["model_path"]), trained, levers.get(FINE_TUNING))
 
 
 def show(result: dict[str, Any]) -> None:
@@ -118,6 +126,15 @@ def show(result: dict[str, Any]) -> None:
         print(f"   {name:12} nDCG@10 {figure:.4f} {taken}")
     for name, (delta, low, high) in result["versus"].items():
         print(f"   ours - {name:8} {delta:+.4f}  [{low:+.4f}, {high:+.4f}]", flush=True)
+    if result["expected"] is not None:
+        low, high = result["expected"]
+        print(f"   expected before: {low:+.4f} to {high:+.4f} over base, {'kept' if kept(result) else 'NOT kept'}")
+
+
+def kept(result: Mapping[str, Any]) -> bool:
+    """Whether our gain over base lies within what the diagnosis had said."""
+    low, high = result["expected"]
+    return bool(low <= result["versus"]["base"][0] <= high)
 
 
 def summarize(results: list[dict[str, Any]]) -> None:
@@ -130,6 +147,8 @@ def summarize(results: list[dict[str, Any]]) -> None:
         shares = [r["seconds"]["ours"] / r["seconds"][name] for r in results if name in r["seconds"]]
         if shares:
             print(f"our training time as a share of {name}'s: {min(shares):.2f} to {max(shares):.2f}")
+    estimated = [result for result in results if result["expected"] is not None]
+    print(f"the diagnosis' interval held our gain in {sum(map(kept, estimated))} of {len(results)} domains")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ class CollectionInfo:
     the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
     "float", "bool" or "date" (YYYY-MM-DD). `chunking` is how the passages were cut, `canaries` the vectors of fixed
     texts, by which `indexing.identity` proves the model, `index` how vectors are kept (empty: as by default),
-    `vector_cache` names the cache that has its vectors, and `schema_version` says what of all this is kept.
+    `vector_cache` names the cache that has its vectors, and `schema_version` says what of all this is kept. `content`
+    is equal for collections that differ in their model alone.
     """
 
     name: str
@@ -111,6 +112,7 @@ class CollectionInfo:
     index: Mapping[str, Any] = field(default_factory=dict)
     vector_cache: str = ""
     schema_version: int = 1
+    content: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import Stemmer
-from bm25s import stopwords
 
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import SparseVector
@@ -20,11 +19,6 @@ from domain_embed.settings import SparseSettings
 
 WORD = re.compile(r"\w+")
 CACHED_TERMS = 1 << 18
-STOPWORDS = {"english": stopwords.STOPWORDS_EN} | {
-    name.removeprefix("STOPWORDS_").lower(): getattr(stopwords, name)
-    for name in dir(stopwords)
-    if name.startswith("STOPWORDS_")
-}
 
 
 class Analyzer:
@@ -39,7 +33,7 @@ class Analyzer:
             raise SettingsError(f"sparse.language: {language!r} is not known; allowed: {allowed}")
         self.language = language
         self._stem = Stemmer.Stemmer(language).stemWord if language != "none" else str
-        self._stopwords = frozenset(STOPWORDS.get(language, ()))
+        self._stopwords = _stopwords(language)
         self._term = lru_cache(CACHED_TERMS)(self._uncached_term)
 
     def terms(self, text: str) -> Counter[int]:
@@ -75,6 +69,15 @@ class Bm25Weights:
         terms = self._analyzer.terms(text)
         length_norm = self._k1 * (1 - self._b + self._b * sum(terms.values()) / self._average_length)
         return _sparse_vector({term: tf * (self._k1 + 1) / (tf + length_norm) for term, tf in terms.items()})
+
+
+@lru_cache
+def _stopwords(language: str) -> frozenset[str]:
+    """None for a language without a list."""
+    from bm25s import stopwords  # it loads scipy, a third of a second that `plan` need not wait for
+
+    name = "EN" if language == "english" else language.upper()
+    return frozenset(getattr(stopwords, f"STOPWORDS_{name}", ()))
 
 
 @lru_cache(CACHED_TERMS)

@@ -43,9 +43,13 @@ def collection_name(
     fingerprint: str, passages_version: str, sparse: SparseSettings, index: IndexSettings = DEFAULT_INDEX
 ) -> str:
     """The name says what is in it: equal inputs, equal name."""
+    return f"{fingerprint[:12]}-{content_version(passages_version, sparse, index)}"
+
+
+def content_version(passages_version: str, sparse: SparseSettings, index: IndexSettings) -> str:
+    """Of everything in a collection but the dense vectors: equal for the collections of several models."""
     parts = f"{passages_version} {sparse.version()} {index.version()} {COLLECTION_SCHEMA}"
-    content = hashlib.sha256(parts.encode()).hexdigest()
-    return f"{fingerprint[:12]}-{content[:12]}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
 def build_collection(
@@ -96,6 +100,7 @@ def build_collection(
         index=index.model_dump(mode="json"),
         vector_cache=cache.name,
         schema_version=COLLECTION_SCHEMA,
+        content=content_version(passages.version, sparse, index),
     )
     embedded = 0
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.special import betainc
 
 from domain_embed.contracts.progress import progress_bar
 
@@ -72,6 +70,8 @@ class ClickModel:
         The posterior of the attraction, given how far users look, is taken as the Beta distribution of as many clicks
         and looks as there were, the expected ones and those of the prior. The more looks, the narrower it is.
         """
+        from scipy.special import betainc  # scipy takes a third of a second that `plan` need not wait for
+
         clicks = self.clicks + PRIOR_LOOKS * self.average
         passed_over = self.looks - self.clicks + PRIOR_LOOKS * (1 - self.average)
         return np.asarray(betainc(clicks, passed_over, threshold), dtype=np.float64)
@@ -172,6 +172,8 @@ def _fit_examination(counts: ClickCounts, positions: Integers, position: Integer
 
 def _newton_step(evidence: ClickCounts, clicks: Floats, logs: Floats) -> Floats:
     """(n_positions,) what to add to the logarithms of examination; nothing to the topmost one."""
+    from scipy.sparse import csr_array
+
     pair, position = evidence.pair, evidence.position
     weights = evidence.shown * np.exp(logs)[position]
     shares = weights / sums(pair, weights)[pair]

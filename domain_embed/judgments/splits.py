@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.tables import SPLIT_NAMES, SPLITS, normalized_query
-from domain_embed.judgments.near_duplicates import near_duplicate_pairs
+from domain_embed.judgments.near_duplicates import connected_groups, near_duplicate_pairs
 from domain_embed.settings import SplitSettings
 
 SAMPLES_KEPT = 20
@@ -118,9 +116,7 @@ class _Items:
             ends.append((texts, size + self.documents[rows]))
             size += self.documents.max(initial=0) + 1
         left, right = (np.concatenate(side) for side in zip(*ends, strict=True))
-        edges = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(size, size))
-        _, group_of_item = connected_components(edges, directed=False)
-        return group_of_item[texts].astype(np.int64)
+        return connected_groups(left, right, size)[texts]
 
     def touched_by(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which rows share something with a marked one."""

@@ -36,6 +36,9 @@ class IndexSettings(Section):
     """Neighbours of each vector in the graph: more find more, and take more memory."""
     hnsw_ef_construct: int = Field(100, ge=16, le=2000)
     """Candidates looked at for each of them while building: more take longer, and find more afterwards."""
+    in_place: bool = False
+    """Keep the passages and BM25 once for all models, with each model's vectors under a name of their own in one Qdrant
+    collection: less to store and to write. Needs a Qdrant server, 1.18 or later."""
 
 
 class RetrievalSettings(Section):

@@ -1,13 +1,13 @@
 """The vector store on a Qdrant server, or in this process's memory for tests."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ApiException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Collection
@@ -15,7 +15,8 @@ from domain_embed.contracts.records import CollectionInfo, Point
 from domain_embed.settings import IndexSettings
 from domain_embed.stores import points as pt
 from domain_embed.stores.collection import POINTS_PER_REQUEST
-from domain_embed.stores.qdrant_collection import ServedCollection, store_errors, to_struct
+from domain_embed.stores.qdrant_collection import ServedCollection, store_errors, to_struct, to_vectors
+from domain_embed.stores.qdrant_layout import SHARED, Stored, alias_entry, meant_by, stored_in
 
 # The client gives up after 5 s by default; an exact batch over millions of points takes longer.
 TIMEOUT_S = 60
@@ -42,21 +43,27 @@ class QdrantStore:
 
     Every collection and alias carries `prefix`, so that several stores can share a server. A collection's
     own metadata holds its info and whether it is complete; an incomplete one is never listed or opened.
+
+    With `in_place`, what is built from now on shares its passages with other models' collections of the same
+    `content`: they are one collection to Qdrant, with each model's vectors under a name of their own.
     """
 
-    def __init__(self, client: QdrantClient, prefix: str = "", *, address: str = "") -> None:
+    def __init__(self, client: QdrantClient, prefix: str = "", *, address: str = "", in_place: bool = False) -> None:
         """`address` is the server's, for messages; a client without one works in this process."""
         self._client = client
         self._prefix = prefix
         self._address = address
+        self._in_place = in_place
 
     @classmethod
-    def connect(cls, url: str, api_key: str | None = None, prefix: str = "") -> "QdrantStore":
+    def connect(
+        cls, url: str, api_key: str | None = None, prefix: str = "", *, in_place: bool = False
+    ) -> "QdrantStore":
         """A store on a server; the first call finds out whether it answers."""
         parts = urlsplit(url)
         address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         client = QdrantClient(url=url, api_key=api_key, timeout=TIMEOUT_S, check_compatibility=False)
-        return cls(client, prefix, address=address)
+        return cls(client, prefix, address=address, in_place=in_place)
 
     @classmethod
     def in_memory(cls, prefix: str = "") -> "QdrantStore":
@@ -66,27 +73,25 @@ class QdrantStore:
     def build(self, info: CollectionInfo, batches: Iterable[Sequence[Point]]) -> None:
         """Writes a collection that becomes visible at the end, or not at all. See the port for what is refused."""
         pt.check_name(info.name)
-        state = {"info": pt.info_to_json(info), "build": uuid.uuid4().hex, "complete": False}
         with store_errors(self._address):
-            if self._complete(info.name):
+            found = self._find(info.name)
+            if found is not None and found.complete:
                 raise StoreError(f"collection {self._prefix}{info.name} exists", "drop it, or build another name")
             self._delete(info.name)
-            self._create(info, state)
+            stored = self._create_in_place(info) if self._in_place else self._create(info)
         try:
             for batch in pt.checked(info, batches):
-                self._upsert(info.name, batch)
+                self._write(stored, batch)
             with store_errors(self._address):
-                self._publish(info, state)
+                self._publish(stored, info)
         except BaseException:
-            self._discard(info.name, state)
+            self._discard(stored)
             raise
 
     def collections(self) -> list[CollectionInfo]:
         """Every complete collection under this prefix, oldest first."""
         with store_errors(self._address):
-            names = [collection.name for collection in self._client.get_collections().collections]
-            own = [name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)]
-            infos = [info for name in own if (info := self._complete(name))]
+            infos = [stored.info() for stored in self._all_stored() if stored.complete]
         return sorted(infos, key=lambda info: (info.built_at, info.name))
 
     def size_bytes(self, name: str) -> int | None:
@@ -96,10 +101,13 @@ class QdrantStore:
 
     def open(self, name: str) -> Collection:
         """A reader over the store's connection."""
-        return ServedCollection(self._require(name), self._client, self._prefix + name, self._address)
+        found = self._require(name)
+        return ServedCollection(
+            found.info(), self._client, self._prefix + found.collection, self._address, vector=found.vector
+        )
 
     def drop(self, name: str) -> None:
-        """Removes a collection, complete or not."""
+        """Removes a collection, complete or not; of one that shares its passages, its vectors."""
         pt.check_name(name)
         with store_errors(self._address):
             if served := [alias for alias, target in self._aliases().items() if target == name]:
@@ -115,86 +123,167 @@ class QdrantStore:
             return self._aliases().get(alias)
 
     def set_alias(self, alias: str, name: str) -> None:
-        """Moves an alias in one request, which the server applies as a whole."""
+        """Moves an alias in one request, which the server applies as a whole.
+
+        Within a Qdrant collection that versions share, that is the change of the entry which names the version. To come
+        there from another one, the entry is written first, where the alias does not lead yet.
+        """
         pt.check_name(alias)
-        self._require(name)
-        full = self._prefix + alias
-        create = models.CreateAlias(collection_name=self._prefix + name, alias_name=full)
+        found = self._require(name)
+        full, target = self._prefix + alias, self._prefix + found.collection
+        create = models.CreateAlias(collection_name=target, alias_name=full)
         operations: list[models.AliasOperations] = [models.CreateAliasOperation(create_alias=create)]
-        if self.alias(alias) is not None:
-            operations.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=full)))
         with store_errors(self._address):
+            if found.shares:
+                self._client.update_collection(target, metadata=alias_entry(alias, name))
+            before = self._alias_targets().get(alias)
+            if before == found.collection:
+                return
+            if before is not None:
+                operations.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=full)))
             self._client.update_collection_aliases(operations)
 
-    def _require(self, name: str) -> CollectionInfo:
+    def _require(self, name: str) -> Stored:
         pt.check_name(name)
         with store_errors(self._address):
-            info = self._complete(name)
-        if info is None:
+            found = self._find(name)
+        if found is None or not found.complete:
             place = f"on Qdrant at {self._address}" if self._address else "in memory"
             raise NotReadyError(f"no collection {self._prefix}{name} {place}", "build it first")
-        return info
+        return found
 
-    def _complete(self, name: str) -> CollectionInfo | None:
-        """The info of a complete collection, or None; an alias or a foreign collection is none."""
-        state = self._state(name)
-        if not state.get("complete") or state["info"]["name"] != name:
-            return None
-        return pt.info_from_json(state["info"], f"the metadata of {self._prefix}{name}")
+    def _find(self, name: str) -> Stored | None:
+        """A version, finished or not; an alias or a foreign collection is none."""
+        own = next(stored_in(name, self._metadata(name)), None)
+        if own is not None and not own.shares:
+            return own
+        return next((stored for stored in self._all_stored() if stored.name == name), None)
 
-    def _state(self, name: str) -> dict[str, Any]:
-        if not self._client.collection_exists(self._prefix + name):
+    def _all_stored(self) -> Iterator[Stored]:
+        for collection in self._client.get_collections().collections:
+            if collection.name.startswith(self._prefix):
+                name = collection.name.removeprefix(self._prefix)
+                yield from stored_in(name, self._metadata(name))
+
+    def _metadata(self, collection: str) -> Mapping[str, Any]:
+        if not self._client.collection_exists(self._prefix + collection):
             return {}
-        return self._client.get_collection(self._prefix + name).config.metadata or {}
+        return self._client.get_collection(self._prefix + collection).config.metadata or {}
 
-    def _aliases(self) -> dict[str, str]:
+    def _alias_targets(self) -> dict[str, str]:
+        """The Qdrant collection behind each alias."""
         return {
             entry.alias_name.removeprefix(self._prefix): entry.collection_name.removeprefix(self._prefix)
             for entry in self._client.get_aliases().aliases
             if entry.alias_name.startswith(self._prefix)
         }
 
-    def _create(self, info: CollectionInfo, state: dict[str, Any]) -> None:
-        full = self._prefix + info.name
+    def _aliases(self) -> dict[str, str]:
+        """The version behind each alias."""
+        return {
+            alias: meant_by(alias, target, self._metadata(target)) for alias, target in self._alias_targets().items()
+        }
+
+    def _create(self, info: CollectionInfo) -> Stored:
+        stored = Stored(info.name, pt.DENSE, _state(info))
+        self._create_collection(stored.collection, info, {pt.DENSE: _vector_params(info)}, stored.state)
+        return stored
+
+    def _create_in_place(self, info: CollectionInfo) -> Stored:
+        stored = Stored(f"{SHARED}-{info.content or info.name}", info.name, _state(info))
+        full = self._prefix + stored.collection
+        if not self._client.collection_exists(full):
+            self._create_collection(stored.collection, info, {}, {SHARED: True})
+        elif not self._metadata(stored.collection).get(SHARED):
+            raise StoreError(f"{full} was not made by this store", "choose another prefix")
+        elif stored.vector in (self._client.get_collection(full).config.params.vectors or {}):
+            self._client.delete_vector_name(full, stored.vector)  # of a build or a removal that was cut short
+        self._client.update_collection(full, metadata=stored.entry(stored.state))
+        dense = models.DenseVectorConfig(size=info.dimensions, distance=models.Distance.COSINE)
+        try:
+            self._client.create_vector_name(full, stored.vector, models.DenseVectorNameConfig(dense=dense))
+        except UnexpectedResponse as error:
+            self._delete(stored.name)
+            if error.status_code in (404, 405):  # the way to it is not known
+                raise StoreError(
+                    f"Qdrant at {self._address} cannot add vectors to a collection",
+                    "index.in_place needs Qdrant 1.18 or later",
+                ) from error
+            raise
+        params = _vector_params(info)
+        changed = models.VectorParamsDiff(
+            hnsw_config=params.hnsw_config, quantization_config=params.quantization_config, on_disk=params.on_disk
+        )
+        self._client.update_collection(full, vectors_config={stored.vector: changed})
+        return stored
+
+    def _create_collection(
+        self, name: str, info: CollectionInfo, vectors: dict[str, models.VectorParams], metadata: Mapping[str, Any]
+    ) -> None:
+        full = self._prefix + name
         self._client.create_collection(
             full,
-            vectors_config={pt.DENSE: _vector_params(info)},
+            vectors_config=vectors,
             sparse_vectors_config={pt.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            metadata=state,
+            metadata=dict(metadata),
         )
         if self._address:  # the in-process client has no indexes and warns about each
             for key, metadata_type in info.metadata_types.items():
                 self._client.create_payload_index(full, pt.metadata_path(key), _INDEXES[metadata_type])
 
-    def _upsert(self, name: str, batch: Sequence[Point]) -> None:
+    def _write(self, stored: Stored, batch: Sequence[Point]) -> None:
+        full = self._prefix + stored.collection
         for start in range(0, len(batch), POINTS_PER_REQUEST):
-            structs = [to_struct(point) for point in batch[start : start + POINTS_PER_REQUEST]]
+            points = batch[start : start + POINTS_PER_REQUEST]
             with store_errors(self._address):
-                self._client.upsert(self._prefix + name, structs, wait=True)
+                if not stored.shares:
+                    self._client.upsert(full, [to_struct(point, dense=True) for point in points], wait=True)
+                    continue
+                # What another model's build has written stays: an upsert would take its vectors away.
+                structs = [to_struct(point, dense=False) for point in points]
+                self._client.upsert(full, structs, wait=True, update_mode=models.UpdateMode.INSERT_ONLY)
+                self._client.update_vectors(full, [to_vectors(point, stored.vector) for point in points], wait=True)
 
-    def _publish(self, info: CollectionInfo, state: dict[str, Any]) -> None:
-        full = self._prefix + info.name
-        pt.check_count(self._client.count(full, exact=True).count, info, "were stored")
-        if self._state(info.name).get("build") != state["build"]:
+    def _publish(self, stored: Stored, info: CollectionInfo) -> None:
+        full = self._prefix + stored.collection
+        mine = models.Filter(must=[models.HasVectorCondition(has_vector=stored.vector)])
+        for counted in (None, mine):
+            pt.check_count(self._client.count(full, counted, exact=True).count, info, "were stored")
+        if not self._is_current(stored):
             raise StoreError(
-                f"collection {full} is no longer the one this build made",
+                f"collection {self._prefix}{stored.name} is no longer the one this build made",
                 "let one build of a name run at a time, on Qdrant 1.16 or later (earlier ones keep no metadata)",
             )
-        self._client.update_collection(full, metadata={**state, "complete": True})
+        self._client.update_collection(full, metadata=stored.entry({**stored.state, "complete": True}))
+
+    def _is_current(self, stored: Stored) -> bool:
+        """Whether nobody has built this version again since."""
+        found = self._find(stored.name)
+        return found is not None and found.state.get("build") == stored.state["build"]
 
     def _delete(self, name: str) -> None:
         """Deletes what a build of this name made, finished or not; never what something else made."""
-        if not self._client.collection_exists(self._prefix + name):
+        found = self._find(name)
+        if found is None:
+            if self._client.collection_exists(self._prefix + name):
+                raise StoreError(f"{self._prefix}{name} was not made by this store", "choose another prefix or name")
             return
-        if self._state(name).get("info", {}).get("name") != name:
-            raise StoreError(f"{self._prefix}{name} was not made by this store", "choose another prefix or name")
-        self._client.delete_collection(self._prefix + name)
+        full = self._prefix + found.collection
+        if all(other.name == name for other in stored_in(found.collection, self._metadata(found.collection))):
+            self._client.delete_collection(full)
+            return
+        self._client.update_collection(full, metadata=found.entry(None))
+        self._client.delete_vector_name(full, found.vector)
 
-    def _discard(self, name: str, state: dict[str, Any]) -> None:
+    def _discard(self, stored: Stored) -> None:
         """Best effort: an incomplete collection is invisible anyway, and the next build of the name removes it."""
         with suppress(ApiException):
-            if self._state(name).get("build") == state["build"]:
-                self._client.delete_collection(self._prefix + name)
+            if self._is_current(stored):
+                self._delete(stored.name)
+
+
+def _state(info: CollectionInfo) -> dict[str, Any]:
+    return {"info": pt.info_to_json(info), "build": uuid.uuid4().hex, "complete": False}
 
 
 def _vector_params(info: CollectionInfo) -> models.VectorParams:

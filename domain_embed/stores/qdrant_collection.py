@@ -49,8 +49,12 @@ class ServedCollection(QdrantCollection):
 
     dialect = ClientDialect()
 
-    def __init__(self, info: CollectionInfo, client: QdrantClient, full_name: str, address: str) -> None:
+    def __init__(
+        self, info: CollectionInfo, client: QdrantClient, full_name: str, address: str, *, vector: str = pt.DENSE
+    ) -> None:
+        """`vector` names its vectors, where other models have theirs in the same place."""
         super().__init__(info)
+        self._vector = vector
         self._client = client
         self._name = full_name
         self._address = address
@@ -73,7 +77,7 @@ class ServedCollection(QdrantCollection):
             shared["params"] = models.SearchParams(
                 exact=exact, hnsw_ef=ef_for(limit), quantization=self._quantized(exact)
             )
-        requests = [models.QueryRequest(**_nearest(query), **shared) for query in queries]
+        requests = [models.QueryRequest(**self._nearest(query), **shared) for query in queries]
         with store_errors(self._address):
             responses = self._client.query_batch_points(self._name, requests)
         return [[pt.hit_from(hit.payload, hit.score) for hit in response.points] for response in responses]
@@ -88,8 +92,8 @@ class ServedCollection(QdrantCollection):
     def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:
         ids = [pt.point_id(passage_id) for passage_id in passage_ids]
         with store_errors(self._address):
-            records = self._client.retrieve(self._name, ids, with_payload=True, with_vectors=True)
-        return [_point(record) for record in records]
+            records = self._client.retrieve(self._name, ids, with_payload=True, with_vectors=[self._vector, pt.SPARSE])
+        return [self._point(record) for record in records]
 
     def _page(self, offset: Any, fields: list[str], dense: bool) -> Page:
         with store_errors(self._address):
@@ -98,36 +102,39 @@ class ServedCollection(QdrantCollection):
                 limit=POINTS_PER_PAGE,
                 offset=offset,
                 with_payload=fields,
-                with_vectors=[pt.DENSE] if dense else False,
+                with_vectors=[self._vector] if dense else False,
             )
-        vectors: list[Any] = [record.vector[pt.DENSE] for record in records] if dense else []  # type: ignore[index, call-overload]
+        vectors: list[Any] = [record.vector[self._vector] for record in records] if dense else []  # type: ignore[index, call-overload]
         return [record.payload or {} for record in records], vectors, following
 
+    def _point(self, record: models.Record) -> Point:
+        vectors: Any = record.vector
+        sparse = vectors.get(pt.SPARSE)
+        terms = None if sparse is None else pt.sparse_from(sparse.indices, sparse.values)
+        return pt.point_from(record.payload or {}, vectors[self._vector], terms)
 
-def to_struct(point: Point) -> models.PointStruct:
-    """A point as the client takes it."""
-    vectors: dict[str, Any] = {pt.DENSE: point.dense.tolist()}
+    def _nearest(self, query: Query) -> dict[str, Any]:
+        if isinstance(query, SparseVector):
+            return {"query": _sparse(query), "using": pt.SPARSE}
+        return {"query": query.tolist(), "using": self._vector}
+
+
+def to_struct(point: Point, *, dense: bool) -> models.PointStruct:
+    """A point as the client takes it, with or without its dense vector."""
+    vectors: dict[str, Any] = {pt.DENSE: point.dense.tolist()} if dense else {}
     # An empty sparse vector would count as a document for IDF in some stores and not in others.
     if len(point.sparse.indices):
         vectors[pt.SPARSE] = _sparse(point.sparse)
     return models.PointStruct(id=pt.point_id(point.passage_id), vector=vectors, payload=pt.payload_of(point))
 
 
-def _point(record: models.Record) -> Point:
-    vectors: Any = record.vector
-    sparse = vectors.get(pt.SPARSE)
-    terms = None if sparse is None else pt.sparse_from(sparse.indices, sparse.values)
-    return pt.point_from(record.payload or {}, vectors[pt.DENSE], terms)
+def to_vectors(point: Point, name: str) -> models.PointVectors:
+    """A point's dense vector alone, under this name."""
+    return models.PointVectors(id=pt.point_id(point.passage_id), vector={name: point.dense.tolist()})
 
 
 def _sparse(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
-
-
-def _nearest(query: Query) -> dict[str, Any]:
-    if isinstance(query, SparseVector):
-        return {"query": _sparse(query), "using": pt.SPARSE}
-    return {"query": query.tolist(), "using": pt.DENSE}
 
 
 @contextmanager

@@ -95,12 +95,18 @@ class Workspace:
 
     @cached_property
     def vector_store(self) -> VectorStore:
-        """A Qdrant server when QDRANT_URL is set, Qdrant Edge on disk otherwise."""
+        """A Qdrant server when QDRANT_URL is set, Qdrant Edge on disk otherwise.
+
+        Raises SettingsError when the settings ask for what only a server can do.
+        """
+        in_place = self.settings.index.in_place
         if self.environment.qdrant_url:
             from domain_embed.stores.qdrant import QdrantStore
 
-            key = self.environment.qdrant_api_key
-            return QdrantStore.connect(self.environment.qdrant_url, key, prefix=f"{self.domain}--")
+            url, key = self.environment.qdrant_url, self.environment.qdrant_api_key
+            return QdrantStore.connect(url, key, prefix=f"{self.domain}--", in_place=in_place)
+        if in_place:
+            raise SettingsError("index.in_place needs a Qdrant server", "set QDRANT_URL, or leave in_place out")
         from domain_embed.stores.edge import EdgeStore
 
         return EdgeStore(self.root / "index")

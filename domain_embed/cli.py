@@ -3,6 +3,8 @@
 Heavy libraries are imported inside the commands that need them, so that `--help` and `plan` answer at once.
 """
 
+import atexit
+import gc
 import os
 import sys
 
@@ -33,6 +35,7 @@ for commands in (domains, work, diagnosis, evidence, serving, export):
 
 def main() -> None:
     """Runs the command line; an error the user can act on is printed without a traceback."""
+    _spare_collections()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
         app()
@@ -43,6 +46,16 @@ def main() -> None:
     except OSError as error:  # a full disk can show anywhere
         errors.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
         sys.exit(StoreError.exit_code)
+
+
+def _spare_collections() -> None:
+    """Looks for garbage seldom, and not at all at the end.
+
+    Importing Dagster makes some hundred thousand objects that stay: going through them for every 700 new ones, and once
+    more before the process ends, took a third of the time of `status`.
+    """
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
 
 
 if __name__ == "__main__":

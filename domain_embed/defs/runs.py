@@ -107,12 +107,13 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     sources = [dg.AssetKey([domain, name]) for name in sources_of(settings)]
     observe_sources(instance, workspace, settings, sources)
     specs = [asset_spec(domain, settings, recipe) for recipe in RECIPES]
-    found = statuses(instance, specs, sources)
+    events = last_materializations(instance, [*sources, *(spec.key for spec in specs)])
+    found = statuses(specs, events)
     stale = [key for key, status in found.items() if status.state != "fresh"]
     return Plan(
         {key.path[-1]: status for key, status in found.items()},
         tuple(key.path[-1] for key in downstream(specs, stale) if key not in stale),
-        timings(instance, domain),
+        _seconds(events),
     )
 
 
@@ -156,7 +157,10 @@ def run_assets(
 
 def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
     """Seconds each asset's last real work took."""
-    events = last_materializations(instance, [dg.AssetKey([domain, recipe.name]) for recipe in RECIPES])
+    return _seconds(last_materializations(instance, [dg.AssetKey([domain, recipe.name]) for recipe in RECIPES]))
+
+
+def _seconds(events: Mapping[dg.AssetKey, dg.AssetMaterialization]) -> dict[str, float]:
     return {
         key.path[-1]: float(str(event.metadata[SECONDS].value))
         for key, event in events.items()

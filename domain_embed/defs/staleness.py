@@ -76,12 +76,10 @@ def source_event(key: dg.AssetKey, version: str) -> dg.AssetMaterialization:
 
 
 def statuses(
-    instance: dg.DagsterInstance, specs: Sequence[dg.AssetSpec], sources: Sequence[dg.AssetKey]
+    specs: Sequence[dg.AssetSpec], events: Mapping[dg.AssetKey, dg.AssetMaterialization]
 ) -> dict[dg.AssetKey, Status]:
-    """The status of every asset. `specs` are the materializable ones, `sources` the observed ones."""
-    keys = [*sources, *(spec.key for spec in specs)]
-    events = last_materializations(instance, keys)
-    versions = {key: _data_version(events.get(key)) for key in keys}
+    """The status of every asset, by the newest materializations of all assets and sources that have one."""
+    versions = {key: _data_version(event) for key, event in events.items()}
     return {spec.key: asset_status(spec, events.get(spec.key), versions) for spec in specs}
 
 

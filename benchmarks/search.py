@@ -1,8 +1,9 @@
 """Search: the embedded searcher against the plain `QdrantClient(path=…)`, at two sizes.
 
 Times are processor time of the one searching thread in milliseconds, so that other work on the machine does not count;
-memory is what a fresh process holds after opening the collection and two hundred searches, without the model. The
-passages are real ones repeated and perturbed, see `benchmarks.perturbed`.
+DOMAIN_EMBED_BACKEND=openvino has texts encoded by OpenVINO. Memory is what a fresh process holds after opening the
+collection and two hundred searches, without the model. The passages are real ones repeated and perturbed, see
+`benchmarks.perturbed`.
 """
 
 import argparse
@@ -23,12 +24,13 @@ from benchmarks.perturbed import PerturbedEncoder, perturbed_table, real_rows
 from domain_embed.advisor import resident_bytes
 from domain_embed.contracts.ports import Collection
 from domain_embed.contracts.records import embedded_text
+from domain_embed.encoding.backend import Machine, load_encoder
 from domain_embed.encoding.bm25 import Analyzer
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import resolve_model
 from domain_embed.indexing.build import build_collection
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import ModelSettings, RetrievalSettings, SparseSettings
+from domain_embed.settings import Environment, ModelSettings, RetrievalSettings, SparseSettings
 from domain_embed.stores.edge import EdgeStore
 from domain_embed.stores.qdrant import QdrantStore
 from domain_embed.stores.tables import TableStore
@@ -53,10 +55,12 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     options = parser.parse_args()
     rows = real_rows()
-    base = resolve_model(ModelSettings().base, Path())
-    model = TorchEncoder.load(base, ModelSettings())
+    base, settings = resolve_model(ModelSettings().base, Path()), ModelSettings()
+    backend = Environment.read().backend
+    with tempfile.TemporaryDirectory() as converted:
+        model = load_encoder(base, settings, Machine(Path(converted), backend))
     queries = [row["title"] for row in rows[:: max(1, len(rows) // options.queries)]][: options.queries]
-    print(f"{len(queries)} queries, top {TOP}; {len(rows)} real passages; ms of processor time, p50 / p99")
+    print(f"{backend}; {len(queries)} queries, top {TOP}; {len(rows)} real passages; ms of processor time, p50 / p99")
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             _one_size(Path(folder), size, rows, model, queries)

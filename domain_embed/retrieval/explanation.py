@@ -9,11 +9,11 @@ FUSED: frozenset[Mode] = frozenset({"hybrid", "weighted"})
 """The modes that are made of the dense and the sparse ranking."""
 
 
-def explained(rankings: Mapping[Mode, Sequence[Sequence[Hit]]], mode: Mode) -> list[list[Hit]]:
-    """The hits of a mode, per query, each with its place in that mode's ranking and in those it was fused of."""
+def explained(rankings: Mapping[Mode, Sequence[Sequence[Hit]]], mode: Mode, k: int) -> list[list[Hit]]:
+    """The first k hits of a mode, per query, each with its place in its ranking and in those it was fused of."""
     sources: list[Mode] = ["dense", "sparse", mode] if mode in FUSED else [mode]
     return [
-        _with_places(hits, {name: rankings[name][number] for name in sources})
+        _with_places(hits[:k], {name: rankings[name][number] for name in sources})
         for number, hits in enumerate(rankings[mode])
     ]
 

@@ -81,19 +81,20 @@ class Searcher:
             NotReadyError: `rerank` is asked for where there is no reranker.
         """
         reranker = self._required_reranker() if rerank else None
-        depth = max(k, self._settings.depth if FUSED & set(modes) else 0, self._settings.rerank_depth if rerank else 0)
-        first = self._first_stage(queries, depth, modes, where, exact, payload or rerank)
-        found = {mode: explained(first, mode) if payload else first[mode] for mode in modes}
+        wanted = max(k, self._settings.rerank_depth if rerank else 0)
+        first = self._first_stage(queries, wanted, modes, where, exact, payload or rerank)
+        found = {mode: explained(first, mode, wanted) if payload else first[mode] for mode in modes}
         if reranker is not None:
             with _MODELS:
                 found = rerank_heads(reranker, queries, found, self._settings.rerank_depth)
         return {mode: [_cut(hits, k, payload) for hits in ranked] for mode, ranked in found.items()}
 
     def _first_stage(
-        self, queries: Sequence[str], depth: int, modes: Sequence[Mode], where: Filters, exact: bool, payload: bool
+        self, queries: Sequence[str], wanted: int, modes: Sequence[Mode], where: Filters, exact: bool, payload: bool
     ) -> dict[Mode, list[list[Hit]]]:
-        """The best `depth` passages of every mode, and of the rankings they are fused of."""
+        """The best `wanted` passages of every mode; the rankings that modes are fused of go as deep as fusion does."""
         asked, filters = set(modes), _one_each(where, len(queries))
+        depth = max(wanted, self._settings.depth if FUSED & asked else 0)
         found: dict[Mode, list[list[Hit]]] = {}
         if asked & {"dense", *FUSED}:
             with _MODELS:
@@ -115,14 +116,14 @@ class Searcher:
             )
         for mode in FUSED & asked:
             pairs = zip(found["dense"], found["sparse"], strict=True)
-            found[mode] = [self._fused(mode, dense, sparse, depth) for dense, sparse in pairs]
+            found[mode] = [self._fused(mode, dense, sparse, wanted) for dense, sparse in pairs]
         return found
 
-    def _fused(self, mode: Mode, dense: Sequence[Hit], sparse: Sequence[Hit], depth: int) -> list[Hit]:
+    def _fused(self, mode: Mode, dense: Sequence[Hit], sparse: Sequence[Hit], wanted: int) -> list[Hit]:
         if mode == "hybrid":
-            return fuse([dense, sparse], depth, self._settings.rrf_k)
+            return fuse([dense, sparse], wanted, self._settings.rrf_k)
         weight = self._settings.dense_weight
-        return weigh(dense, sparse, depth, EQUAL_WEIGHT if weight is None else weight)
+        return weigh(dense, sparse, wanted, EQUAL_WEIGHT if weight is None else weight)
 
     def _required_reranker(self) -> Reranker:
         if self._reranker is None:

@@ -16,7 +16,15 @@ from domain_embed.settings import IndexSettings
 from domain_embed.stores import points as pt
 from domain_embed.stores.collection import POINTS_PER_REQUEST
 from domain_embed.stores.qdrant_collection import ServedCollection, store_errors, to_struct, to_vectors
-from domain_embed.stores.qdrant_layout import SHARED, Stored, alias_entry, meant_by, stored_in
+from domain_embed.stores.qdrant_layout import (
+    SHARED,
+    Stored,
+    alias_entry,
+    is_shared,
+    meant_by,
+    shared_metadata,
+    stored_in,
+)
 
 # The client gives up after 5 s by default; an exact batch over millions of points takes longer.
 TIMEOUT_S = 60
@@ -120,7 +128,8 @@ class QdrantStore:
     def alias(self, alias: str) -> str | None:
         """The name of the collection behind an alias, or None."""
         with store_errors(self._address):
-            return self._aliases().get(alias)
+            target = self._alias_targets().get(alias)
+            return None if target is None else meant_by(alias, target, self._metadata(target))
 
     def set_alias(self, alias: str, name: str) -> None:
         """Moves an alias in one request, which the server applies as a whole.
@@ -193,8 +202,8 @@ class QdrantStore:
         stored = Stored(f"{SHARED}-{info.content or info.name}", info.name, _state(info))
         full = self._prefix + stored.collection
         if not self._client.collection_exists(full):
-            self._create_collection(stored.collection, info, {}, {SHARED: True})
-        elif not self._metadata(stored.collection).get(SHARED):
+            self._create_collection(stored.collection, info, {}, shared_metadata(stored.collection))
+        elif not is_shared(stored.collection, self._metadata(stored.collection)):
             raise StoreError(f"{full} was not made by this store", "choose another prefix")
         elif stored.vector in (self._client.get_collection(full).config.params.vectors or {}):
             self._client.delete_vector_name(full, stored.vector)  # of a build or a removal that was cut short

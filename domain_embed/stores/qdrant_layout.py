@@ -50,12 +50,22 @@ class Stored:
 
 def stored_in(collection: str, metadata: Mapping[str, Any]) -> Iterator[Stored]:
     """The versions in a Qdrant collection; none in one that this product did not make."""
-    if metadata.get(SHARED):
+    if is_shared(collection, metadata):
         for key, state in metadata.items():
             if key.startswith(_VERSION):
                 yield Stored(collection, key.removeprefix(_VERSION), state)
     elif metadata.get("info", {}).get("name") == collection:
         yield Stored(collection, pt.DENSE, metadata)
+
+
+def shared_metadata(collection: str) -> dict[str, Any]:
+    """Of a Qdrant collection that versions share; its own name tells it from that of a store with a longer prefix."""
+    return {SHARED: collection}
+
+
+def is_shared(collection: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether versions of this store share this Qdrant collection."""
+    return bool(metadata.get(SHARED) == collection)
 
 
 def alias_entry(alias: str, name: str) -> dict[str, Any]:

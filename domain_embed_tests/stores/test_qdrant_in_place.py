@@ -72,6 +72,17 @@ def test_passages_are_stored_once_and_each_model_finds_them_by_its_own_vectors(
     assert [len(hits) for hits in bm25[0]] == [2]
 
 
+def test_a_store_whose_prefix_begins_another_ones_does_not_see_its_models(
+    store: QdrantStore, client: QdrantClient
+) -> None:
+    theirs = QdrantStore(client, "aws--docs--", in_place=True)
+    theirs.build(of("z"), [TURNED])
+    assert theirs.collections() == [of("z")]
+    assert store.collections() == [of("a"), of("b")]
+    store.drop("z-c1")
+    assert theirs.collections() == [of("z")]
+
+
 def test_models_of_different_dimensions_share_passages(store: QdrantStore) -> None:
     store.build(of("w", dimensions=4), [WIDE])
     wide = store.open("w-c1")

@@ -23,7 +23,7 @@ from domain_embed.indexing.build import build_collection
 from domain_embed.judgments.labels import collect_labels
 from domain_embed.judgments.sources import LabelReport
 from domain_embed.judgments.splits import split_judgments
-from domain_embed.settings import DomainSettings, Environment
+from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
 from domain_embed.stores.tables import ParquetTable
 from domain_embed.stores.workspace import Workspace
 
@@ -66,6 +66,7 @@ def aws_domain(services: str) -> Iterator[AwsDomain]:
     with tempfile.TemporaryDirectory() as home:
         workspace, settings = Workspace(Environment(home=Path(home)), "aws"), DomainSettings()
         workspace.folder.mkdir(parents=True)
+        (workspace.folder / SETTINGS_FILE).write_text(render_yaml(settings), encoding="utf-8")
         extract_aws(workspace.folder, services=FAST_SERVICES if services == "fast" else None)
         corpus = read_documents([workspace.folder / "corpus.jsonl"], ReadReport(), settings.corpus, workspace.folder)
         encoder = workspace.encoder(settings.model.base, settings.model)

@@ -153,8 +153,8 @@ def _memory(folder: Path, name: str, vectors: NDArray[np.float32], queries: list
     collection = EdgeStore(folder).open(name)
     analyzer = Analyzer(collection.info.sparse_language)
     for query, vector in zip(queries, vectors, strict=True):
-        collection.search_dense(vector[np.newaxis], TOP, payload=True)
-        collection.search_sparse([analyzer.query_vector(embedded_text(query, ""))], TOP, payload=True)
+        collection.describe(collection.search_dense(vector[np.newaxis], TOP))
+        collection.describe(collection.search_sparse([analyzer.query_vector(embedded_text(query, ""))], TOP))
     return resident_bytes() - before
 
 

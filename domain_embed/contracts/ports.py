@@ -96,7 +96,6 @@ class Collection(Protocol):
         *,
         where: Where | None = None,
         exact: bool = False,
-        payload: bool = False,
     ) -> list[list[Hit]]:
         """The k nearest points by cosine for each row of `vectors` (n, dim).
 
@@ -104,13 +103,15 @@ class Collection(Protocol):
         """
         ...
 
-    def search_sparse(
-        self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None, payload: bool = False
-    ) -> list[list[Hit]]:
+    def search_sparse(self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None) -> list[list[Hit]]:
         """The k best points by BM25 for each query vector (IDF is applied by the store), same order rule.
 
         A query without known terms gets no hits.
         """
+        ...
+
+    def describe(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """Those of the hits that exist, with document, title, text and metadata, which the searches leave empty."""
         ...
 
     def fetch(self, passage_ids: Sequence[str]) -> list[Point]:

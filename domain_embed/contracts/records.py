@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One ranked passage. Payload fields are empty when the search did not ask for them.
+    """One ranked passage. Document, title, text and metadata are empty until `Collection.describe` fills them.
 
     `places` explains the score: where each ranking that went into it ("dense", "sparse", the fusion, "rerank") has the
     passage; a ranking that did not find it is absent.

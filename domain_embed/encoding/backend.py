@@ -31,6 +31,10 @@ WORTH_MEASURING = 1000
 WORTH_AFTER_S = 60.0
 """seconds that such batches have taken: converting and measuring take some twenty, which a small corpus never wins
 back."""
+FEW_QUERIES = 16
+"""Queries at once that somebody waits for; after"""
+LOAD_AFTER = 20
+"""such calls a process is taken for one that serves, where loading a conversion, half a second, is won back."""
 MEASURED_TEXTS = 48
 CALIBRATION_TEXTS = 128
 MIN_COSINE = 0.999
@@ -101,7 +105,10 @@ def load_encoder(name: str, settings: ModelSettings, machine: Machine, corpus: C
 
 
 class _MeasuringEncoder(TorchEncoder):
-    """torch, until embedding passages has taken so long that it pays to find out whether OpenVINO is faster here."""
+    """torch, until embedding passages has taken so long that it pays to find out whether OpenVINO is faster here.
+
+    A process that serves queries takes what was found, if the model has been converted before.
+    """
 
     def __init__(self, name: str, model: "SentenceTransformer", settings: ModelSettings, machine: Machine) -> None:
         architecture = str(model.transformers_model.config) if model.transformers_model is not None else repr(model)
@@ -110,6 +117,17 @@ class _MeasuringEncoder(TorchEncoder):
         self._key = _measurement_key(architecture, machine.precision)
         self._bulk: TorchEncoder | None = None
         self._spent_s = 0.0
+        self._few: TorchEncoder | None = None
+        self._asked = 0
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dimensions) float32 of unit length, in the order of `texts`."""
+        if len(texts) > FEW_QUERIES:
+            return super().encode_queries(texts)
+        self._asked += 1
+        if self._asked == LOAD_AFTER:
+            self._few = self._found_before(texts)
+        return self._few.encode_queries(texts) if self._few else super().encode_queries(texts)
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
@@ -124,9 +142,23 @@ class _MeasuringEncoder(TorchEncoder):
         self._spent_s += time.monotonic() - started
         return vectors
 
+    @property
+    def _record(self) -> Path:
+        return self._machine.folder / f"measured-{self._key}.json"
+
+    def _found_before(self, queries: Sequence[str]) -> TorchEncoder | None:
+        """OpenVINO with the stored conversion, where it was found to be faster and gives these queries' vectors."""
+        known = _read_choice(self._record)
+        stored = openvino.load(self._machine.folder / self.document_fingerprint)
+        if known is None or known.backend == "torch" or stored is None:
+            return None
+        model = load_model(self._name, self._settings, device="cpu")
+        other = openvino.OpenVinoEncoder(model, self._settings, stored, precision=self._machine.precision)
+        cosines = np.sum(super().encode_queries(queries) * other.encode_queries(queries), axis=1)
+        return other if np.min(cosines, initial=1.0) >= MIN_COSINE else None
+
     def _chosen(self, texts: Sequence[str]) -> TorchEncoder:
-        record = self._machine.folder / f"measured-{self._key}.json"
-        known = _read_choice(record)
+        known = _read_choice(self._record)
         if known is not None and known.backend == "torch":
             logger.info("%s (measured before)", known.describe(openvino.processor_name()))
             return self
@@ -138,7 +170,7 @@ class _MeasuringEncoder(TorchEncoder):
         # Speed is known from another model of this shape; whether the vectors are the same, for each model anew.
         found = _measure(super().encode_documents, other, spread(texts, MEASURED_TEXTS), known)
         if known is None:
-            keep_file(record, json.dumps(asdict(found), indent=1))
+            keep_file(self._record, json.dumps(asdict(found), indent=1))
         logger.info(found.describe(openvino.processor_name()))
         return other if found.backend == "openvino" else self
 

@@ -1,6 +1,6 @@
 """The torch encoder: sentence-transformers' model, length-sorted batches of bounded tokens, bf16 where it pays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -74,10 +74,12 @@ class TorchEncoder:
             tokens = self._tokens_per_batch or TOKENS_PER_BATCH
             batches = length_sorted_batches(self._model, window, self.max_tokens, tokens)
             inputs = [(batch, task) for _, batch in batches]
-            units = self._workers.map(self._forward, inputs) if self._workers else map(self._forward, inputs)
-            for (rows, _), unit in zip(batches, units, strict=True):
+            for (rows, _), unit in zip(batches, self._forward_all(inputs), strict=True):
                 vectors[start + rows] = unit
         return vectors
+
+    def _forward_all(self, work: Sequence[tuple[dict[str, Any], Task]]) -> Iterator[NDArray[np.float32]]:
+        return self._workers.map(self._forward, work) if self._workers else map(self._forward, work)
 
     def _forward(self, work: tuple[dict[str, Any], Task]) -> NDArray[np.float32]:
         import torch

@@ -8,11 +8,14 @@ import sys
 import threading
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import SettingsError, StoreError
 from domain_embed.encoding.encoder import Task, TorchEncoder, cpu_has_bf16, length_sorted_batches
@@ -66,6 +69,10 @@ class OpenVinoEncoder(TorchEncoder):
     def reference(self) -> TorchEncoder:
         """The same model by torch in fp32, to compare with."""
         return TorchEncoder(self._model, self._settings, precision="fp32")
+
+    def _forward_all(self, work: Sequence[tuple[dict[str, Any], Task]]) -> Iterator[NDArray[np.float32]]:
+        # For a single query another thread, with cold caches, was 1.7 ms of 10.8 slower.
+        return map(self._forward, work) if len(work) == 1 else super()._forward_all(work)
 
     def _embed(self, batch: dict[str, Any], task: Task) -> "Tensor":
         import torch

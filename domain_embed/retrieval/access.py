@@ -65,19 +65,19 @@ class VisibleCollection:
         return self._collection.info
 
     def search_dense(
-        self, vectors: NDArray[np.float32], k: int, *, where: Where | None = None, exact: bool = False,
-        payload: bool = False,
-    ) -> list[list[Hit]]:  # fmt: skip
-        """The k nearest of the visible passages."""
-        return self._collection.search_dense(
-            vectors, k, where=both(self._mandatory, where), exact=exact, payload=payload
-        )
-
-    def search_sparse(
-        self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None, payload: bool = False
+        self, vectors: NDArray[np.float32], k: int, *, where: Where | None = None, exact: bool = False
     ) -> list[list[Hit]]:
+        """The k nearest of the visible passages."""
+        return self._collection.search_dense(vectors, k, where=both(self._mandatory, where), exact=exact)
+
+    def search_sparse(self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None) -> list[list[Hit]]:
         """The k best of the visible passages."""
-        return self._collection.search_sparse(vectors, k, where=both(self._mandatory, where), payload=payload)
+        return self._collection.search_sparse(vectors, k, where=both(self._mandatory, where))
+
+    def describe(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """Those of the hits that are visible, with what is known of them: anybody can make a hit."""
+        described = self._collection.describe(rankings)
+        return [[hit for hit in hits if self._may_see(hit.metadata)] for hits in described]
 
     def fetch(self, passage_ids: Sequence[str]) -> list[Point]:
         """Those points that exist and are visible."""

@@ -82,15 +82,17 @@ class Searcher:
         """
         reranker = self._required_reranker() if rerank else None
         wanted = max(k, self._settings.rerank_depth if rerank else 0)
-        first = self._first_stage(queries, wanted, modes, where, exact, payload or rerank)
-        found = {mode: explained(first, mode, wanted) if payload else first[mode] for mode in modes}
+        first = self._first_stage(queries, wanted, modes, where, exact)
+        found = {mode: explained(first, mode, wanted) if payload else _heads(first[mode], wanted) for mode in modes}
+        if payload or rerank:
+            found = {mode: self.collection.describe(ranked) for mode, ranked in found.items()}
         if reranker is not None:
             with _MODELS:
                 found = rerank_heads(reranker, queries, found, self._settings.rerank_depth)
         return {mode: [_cut(hits, k, payload) for hits in ranked] for mode, ranked in found.items()}
 
     def _first_stage(
-        self, queries: Sequence[str], wanted: int, modes: Sequence[Mode], where: Filters, exact: bool, payload: bool
+        self, queries: Sequence[str], wanted: int, modes: Sequence[Mode], where: Filters, exact: bool
     ) -> dict[Mode, list[list[Hit]]]:
         """The best `wanted` passages of every mode; the rankings that modes are fused of go as deep as fusion does."""
         asked, filters = set(modes), _one_each(where, len(queries))
@@ -101,18 +103,14 @@ class Searcher:
                 vectors = self._encoder.encode_queries(queries)
             found["dense"] = _by_filter(
                 filters,
-                lambda rows, one: self.collection.search_dense(
-                    vectors[rows], depth, where=one, exact=exact, payload=payload
-                ),
+                lambda rows, one: self.collection.search_dense(vectors[rows], depth, where=one, exact=exact),
             )
         if asked & {"sparse", *FUSED}:
             with _MODELS:
                 terms = [self._analyzer.query_vector(query) for query in queries]
             found["sparse"] = _by_filter(
                 filters,
-                lambda rows, one: self.collection.search_sparse(
-                    [terms[row] for row in rows], depth, where=one, payload=payload
-                ),
+                lambda rows, one: self.collection.search_sparse([terms[row] for row in rows], depth, where=one),
             )
         for mode in FUSED & asked:
             pairs = zip(found["dense"], found["sparse"], strict=True)
@@ -154,6 +152,10 @@ def _by_filter(
     for where, rows in distinct:
         found |= zip(rows, search(rows, where), strict=True)
     return [found[number] for number in range(len(filters))]
+
+
+def _heads(rankings: Sequence[Sequence[Hit]], count: int) -> list[list[Hit]]:
+    return [list(hits[:count]) for hits in rankings]
 
 
 def _cut(hits: Sequence[Hit], k: int, payload: bool) -> list[Hit]:

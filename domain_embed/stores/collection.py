@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector, Where
+from domain_embed.stores import points as pt
 from domain_embed.stores.filters import Dialect, store_filter
 
 # 16, 64 and 1000 queries per request took the same time (18k x 384, k = 100): small requests cost nothing
@@ -45,7 +47,6 @@ class QdrantCollection(ABC):
         *,
         where: Where | None = None,
         exact: bool = False,
-        payload: bool = False,
     ) -> list[list[Hit]]:
         """The k nearest by cosine; raises StoreError unless `vectors` are finite and (n, dimensions)."""
         if vectors.ndim != 2 or vectors.shape[1] != self._info.dimensions or not np.isfinite(vectors).all():
@@ -54,13 +55,20 @@ class QdrantCollection(ABC):
                 f"not {vectors.shape}",
                 f"encode queries with model {self._info.model}",
             )
-        return self._search(list(vectors), k, where, exact, payload)
+        return self._search(list(vectors), k, where, exact)
 
-    def search_sparse(
-        self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None, payload: bool = False
-    ) -> list[list[Hit]]:
+    def search_sparse(self, vectors: Sequence[SparseVector], k: int, *, where: Where | None = None) -> list[list[Hit]]:
         """The k best by BM25 with the store's IDF; a query without known terms gets no hits."""
-        return self._search(vectors, k, where, True, payload)
+        return self._search(vectors, k, where, True)
+
+    def describe(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """Those of the hits that exist, with document, title, text and metadata; each passage is read once."""
+        wanted = list({hit.passage_id: None for hits in rankings for hit in hits})
+        known: dict[str, Mapping[str, Any]] = {}
+        for start in range(0, len(wanted), POINTS_PER_REQUEST):
+            payloads = self._payloads(wanted[start : start + POINTS_PER_REQUEST])
+            known |= {payload[pt.PASSAGE_ID]: payload for payload in payloads}
+        return [[replace(hit, **known[hit.passage_id]) for hit in hits if hit.passage_id in known] for hits in rankings]
 
     def fetch(self, passage_ids: Sequence[str]) -> list[Point]:
         """The stored points of those ids that exist, in the order asked for."""
@@ -88,16 +96,14 @@ class QdrantCollection(ABC):
             yield payloads, vectors
             more = offset is not None
 
-    def _search(
-        self, queries: Sequence[Query], k: int, where: Where | None, exact: bool, payload: bool
-    ) -> list[list[Hit]]:
+    def _search(self, queries: Sequence[Query], k: int, where: Where | None, exact: bool) -> list[list[Hit]]:
         own = store_filter(where, self._info, self.dialect)
         if own is False:
             return [[] for _ in queries]
 
         def search(numbers: Sequence[int], limit: int) -> list[list[Hit]]:
             asked = [queries[number] for number in numbers]
-            return self._query(asked, limit, None if own is True else own, exact, payload)
+            return self._query(asked, limit, None if own is True else own, exact)
 
         asked = [n for n, query in enumerate(queries) if not isinstance(query, SparseVector) or len(query.indices)]
         hits: dict[int, list[Hit]] = {}
@@ -107,8 +113,12 @@ class QdrantCollection(ABC):
         return [hits.get(number, []) for number in range(len(queries))]
 
     @abstractmethod
-    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool, payload: bool) -> list[list[Hit]]:
+    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool) -> list[list[Hit]]:
         """The best `limit` hits of each query by falling score, tied ones in any order; `where` in own words."""
+
+    @abstractmethod
+    def _payloads(self, passage_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """What `HIT_FIELDS` names of those points, in any order."""
 
     @abstractmethod
     def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from domain_embed.contracts.errors import SHOWN_CULPRITS, StoreError
-from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector
+from domain_embed.contracts.records import CollectionInfo, Point, SparseVector
 
 DENSE = "dense"
 SPARSE = "bm25"
-HIT_FIELDS = ["passage_id", "doc_id", "title", "text", "metadata"]
+PASSAGE_ID = "passage_id"
+HIT_FIELDS = [PASSAGE_ID, "doc_id", "title", "text", "metadata"]
 NORM_TOLERANCE = 1e-3
 # Changing it would give every stored passage another id: the deltas of old collections would find nothing.
 _ID_NAMESPACE = uuid.UUID("5f3d6c1e-6d0b-5c55-9f0a-8a4a2c1f7b10")
@@ -55,11 +56,6 @@ def sparse_from(indices: Sequence[int], values: Sequence[float]) -> SparseVector
     """A sparse vector with strictly increasing indices, whatever the order the store gives them in."""
     order = np.argsort(indices)
     return SparseVector(np.asarray(indices, np.uint32)[order], np.asarray(values, np.float32)[order])
-
-
-def hit_from(payload: Mapping[str, Any] | None, score: float) -> Hit:
-    """A hit with those of the fields of HIT_FIELDS that the payload holds."""
-    return Hit(score=score, **(payload or {}))
 
 
 def info_to_json(info: CollectionInfo) -> dict[str, Any]:

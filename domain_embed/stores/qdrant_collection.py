@@ -1,6 +1,6 @@
 """One collection behind a Qdrant client, and the domain's values in the client's own types."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -67,12 +67,8 @@ class ServedCollection(QdrantCollection):
     def close(self) -> None:
         """Nothing to release: the connection is the store's."""
 
-    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool, payload: bool) -> list[list[Hit]]:
-        shared: dict[str, Any] = {
-            "limit": limit,
-            "with_payload": pt.HIT_FIELDS if payload else pt.HIT_FIELDS[:1],
-            "filter": where,
-        }
+    def _query(self, queries: Sequence[Query], limit: int, where: Any, exact: bool) -> list[list[Hit]]:
+        shared: dict[str, Any] = {"limit": limit, "with_payload": [pt.PASSAGE_ID], "filter": where}
         if self._address:  # the in-process client always scans, and warns about parameters
             shared["params"] = models.SearchParams(
                 exact=exact, hnsw_ef=ef_for(limit), quantization=self._quantized(exact)
@@ -80,7 +76,9 @@ class ServedCollection(QdrantCollection):
         requests = [models.QueryRequest(**self._nearest(query), **shared) for query in queries]
         with store_errors(self._address):
             responses = self._client.query_batch_points(self._name, requests)
-        return [[pt.hit_from(hit.payload, hit.score) for hit in response.points] for response in responses]
+        return [
+            [Hit((hit.payload or {})[pt.PASSAGE_ID], hit.score) for hit in response.points] for response in responses
+        ]
 
     def _quantized(self, exact: bool) -> models.QuantizationSearchParams | None:
         """An exact search looks at the vectors themselves."""
@@ -88,6 +86,12 @@ class ServedCollection(QdrantCollection):
         if index.quantization == "none":
             return None
         return models.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=index.oversampling)
+
+    def _payloads(self, passage_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        ids = [pt.point_id(passage_id) for passage_id in passage_ids]
+        with store_errors(self._address):
+            records = self._client.retrieve(self._name, ids, with_payload=pt.HIT_FIELDS)
+        return [record.payload or {} for record in records]
 
     def _retrieve(self, passage_ids: Sequence[str]) -> list[Point]:
         ids = [pt.point_id(passage_id) for passage_id in passage_ids]

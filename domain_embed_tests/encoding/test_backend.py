@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from domain_embed.encoding import backend, openvino
 from domain_embed.encoding.backend import Choice, Machine, load_encoder, spread
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import ModelError
-from domain_embed.settings import ModelSettings
+from domain_embed.settings import Backend, ModelSettings
 from domain_embed_tests import scenario
 
 pytest.importorskip("openvino")
@@ -182,6 +183,51 @@ def test_a_damaged_record_is_named(minilm_path: str, machine: Machine, monkeypat
     with pytest.raises(StoreError, match=r"measured-.*json is damaged"):
         load_encoder(minilm_path, SETTINGS, asked).encode_documents(TEXTS)
     record.unlink()
+
+
+@pytest.mark.usefixtures("by_openvino")
+@pytest.mark.parametrize(
+    ("record", "lowest", "taken"),
+    [
+        ("openvino", 0.999, [False, False, True, True]),
+        ("torch", 0.999, [False] * 4),
+        (None, 0.999, [False] * 4),
+        ("openvino", 1.01, [False] * 4),
+    ],
+)
+def test_a_process_that_serves_takes_what_was_found_before(
+    record: Backend | None, lowest: float, taken: list[bool], minilm_path: str, machine: Machine,
+    torch_fp32: TorchEncoder, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(backend, "LOAD_AFTER", 3)
+    monkeypatch.setattr(backend, "MIN_COSINE", lowest)
+    by_others: list[Sequence[str]] = []
+    encode = openvino.OpenVinoEncoder.encode_queries
+    monkeypatch.setattr(
+        openvino.OpenVinoEncoder, "encode_queries", lambda self, texts: by_others.append(texts) or encode(self, texts)
+    )
+    encoder = load_encoder(minilm_path, SETTINGS, Machine(machine.folder, precision="fp32"))
+    assert isinstance(encoder, backend._MeasuringEncoder)
+    if record:
+        encoder._record.write_text(json.dumps(asdict(Choice(record, 1.0, 2.0, 1.0, 1.0))), encoding="utf-8")
+    for number, expected in enumerate(taken):
+        query = f"question {number}"
+        vectors = encoder.encode_queries([query])
+        assert lowest_cosine(vectors, torch_fp32.encode_queries([query])) > 0.99999
+        encoder.encode_queries([query] * 17)
+        assert ([query] in by_others[-1:]) is (expected or (lowest > 1 and number == 2))
+    assert [query] * 17 not in by_others
+    encoder._record.unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("by_openvino")
+def test_a_model_that_was_not_converted_stays_with_torch(
+    minilm_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_fp32: TorchEncoder
+) -> None:
+    monkeypatch.setattr(backend, "LOAD_AFTER", 1)
+    encoder = load_encoder(minilm_path, SETTINGS, Machine(tmp_path, precision="fp32"))
+    assert lowest_cosine(encoder.encode_queries(["a"]), torch_fp32.encode_queries(["a"])) > 0.99999
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sample_is_evenly_spread() -> None:

@@ -187,8 +187,10 @@ def test_nothing_from_outside_the_groups_is_ever_found(
     reranker = Watched()
     searcher = searcher_for(collection, groups, access, reranker)
     found = everything_found(searcher, dict(asked), exact, way)
-    seen = {hit.passage_id for hit in found} | {
-        one.passage_id for one in searcher.collection.fetch(list(PASSAGES)[::3])
+    picked = list(PASSAGES)[::3]
+    [described] = searcher.collection.describe([[Hit(passage_id, 1.0) for passage_id in picked]])
+    seen = {hit.passage_id for hit in (*found, *described)} | {
+        one.passage_id for one in searcher.collection.fetch(picked)
     }
     assert [passage_id for passage_id in seen if not may_see(passage_id, groups, access)] == []
     hidden = {one.text for passage_id, one in PASSAGES.items() if not may_see(passage_id, groups, access)}

@@ -93,9 +93,11 @@ def test_ties_are_ordered_and_cut_by_passage_id(store: VectorStore, k: int, exac
     assert ids(hits) == ["best", "a", "b", "c", "d", "e"][:k]
 
 
-def test_a_hit_has_a_payload_only_when_asked(aws: Collection) -> None:
+def test_hits_are_described_when_asked(aws: Collection) -> None:
     [[bare]] = aws.search_dense(AXIS_X, 1)
-    [[full]] = aws.search_dense(AXIS_X, 1, payload=True)
+    [[full], nothing] = aws.describe([[bare], [Hit("missing", 1.0)]])
+    assert nothing == []
+    assert full.score == bare.score
     assert (bare.title, bare.text, bare.metadata) == ("", "", {})
     assert (full.title, full.text) == ("Title of s3/acl", "Text of s3/acl")
     assert full.metadata == {"service": "s3", "year": 2020, "price": 1.5, "public": True}
@@ -175,7 +177,7 @@ def test_a_query_without_known_terms_gets_no_hits(aws: Collection) -> None:
 
 
 def test_sparse_search_takes_filters_and_payload(aws: Collection) -> None:
-    [hits] = aws.search_sparse([sparse({BUCKET: 1.0})], 5, where={"public": True}, payload=True)
+    [hits] = aws.describe(aws.search_sparse([sparse({BUCKET: 1.0})], 5, where={"public": True}))
     assert [(hit.passage_id, hit.title) for hit in hits] == [(S3_ACL, "Title of s3/acl")]
     assert scores(hits) == pytest.approx([idf(4, 2)], abs=1e-4)  # IDF is the collection's, not the filter's
 
@@ -259,7 +261,7 @@ def test_unicode_nested_metadata_and_long_text_survive(store: VectorStore) -> No
     store.build(info(count=1), [[rich]])
     collection = store.open("aws-1")
     [fetched] = collection.fetch([rich.passage_id])
-    [[hit]] = collection.search_dense(AXIS_X, 1, payload=True)
+    [[hit]] = collection.describe(collection.search_dense(AXIS_X, 1))
     assert (fetched.title, fetched.text, fetched.metadata) == (rich.title, rich.text, rich.metadata)
     assert (hit.passage_id, hit.text, hit.metadata) == (rich.passage_id, rich.text, rich.metadata)
 

@@ -1,7 +1,8 @@
 """Ablations: what each default adds, on several real domains and seeds.
 
-One setting is changed at a time; the rest stays as `domain-embed init` writes it. Figures are nDCG@10 of tuned/dense on
-the test queries, by exact search through the store, as differences to the defaults of the same domain and seed.
+One setting is changed at a time; the rest stays as `domain-embed init` writes it. Figures are nDCG@10 of the model that
+is kept on the test queries, by exact search over all passages, as differences to the defaults of the same domain and
+seed; and that of the base model.
 """
 
 import argparse
@@ -10,8 +11,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
-from benchmarks.quality import run_product
-from domain_embed.evaluation.measures import HEADLINE
+from benchmarks.peers import dense_run
+from benchmarks.quality import prepare, run_stale
+from domain_embed.defs.runs import upstream
+from domain_embed.encoding.models import resolve_model
+from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DomainSettings
 
@@ -40,6 +44,8 @@ def main() -> None:
     figures: dict[tuple[str, str], list[float]] = {}
     with domains(arguments.domains, cut) as chosen:
         for domain in chosen:
+            base = Path(resolve_model(DomainSettings().model.base, domain.folder))
+            print(f"{domain.name} base {mean_ndcg(dense_run(domain, base), domain.qrels['test']):.4f}", flush=True)
             for seed in range(arguments.seeds):
                 for variant in dict.fromkeys(["defaults", *arguments.variants]):
                     figure = ndcg(domain, variant, seed)
@@ -61,9 +67,11 @@ def parse() -> argparse.Namespace:
 
 
 def ndcg(domain: Domain, variant: str, seed: int) -> float:
-    """tuned/dense of one run."""
-    report = run_product(home_of(domain), domain, settings(domain.folder, variant, seed)).report
-    return float(report["evidence"]["systems"]["tuned/dense"][HEADLINE])
+    """Of the model that the product keeps."""
+    workspace = prepare(home_of(domain), domain, settings(domain.folder, variant, seed))
+    run_stale(workspace, upstream("checkpoint"))
+    model = workspace.checkpoints / str(workspace.newest_checkpoint)
+    return mean_ndcg(dense_run(domain, model), domain.qrels["test"])
 
 
 def settings(folder: Path, variant: str, seed: int) -> DomainSettings:

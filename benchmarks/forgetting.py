@@ -5,16 +5,13 @@ mixtures, the one that `training.forgetting.budget` chooses, and its test figure
 """
 
 import argparse
-import json
 from typing import Any
 
 from benchmarks.domains import DATASETS, NAMES, Cut, Domain, domains, home_of
-from benchmarks.quality import run_product
+from benchmarks.quality import prepare, run_product
 from domain_embed.evaluation.measures import HEADLINE
-from domain_embed.files import RECORD_FILE
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DomainSettings, ForgettingSettings
-from domain_embed.stores.workspace import Workspace
 
 SHARES = (0.25, 0.5, 0.75)
 
@@ -26,11 +23,11 @@ def main() -> None:
     with domains(arguments.domains, cut) as chosen:
         for domain in chosen:
             probes = [name for name in arguments.probes if name != domain.name]
-            home = home_of(domain)
-            report = run_product(home, domain, settings(domain, probes, arguments)).report
-            checkpoint = Workspace(home, domain.name).checkpoints / report["evidence"]["challenger_fingerprint"]
-            record = json.loads((checkpoint / RECORD_FILE).read_text(encoding="utf-8"))
-            show(domain.name, record, report["evidence"]["systems"])
+            workspace = prepare(home_of(domain), domain, settings(domain, probes, arguments))
+            evidence = run_product(workspace).report["evidence"]
+            record = workspace.checkpoint_record(evidence["challenger_fingerprint"])
+            assert record is not None  # it was just trained
+            show(domain.name, record, evidence["systems"])
 
 
 def parse() -> argparse.Namespace:

@@ -8,7 +8,7 @@ What the diagnosis expected of fine-tuning, before it, is set against what came 
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
 from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
-from domain_embed.defs.runs import make_plan, open_instance, run_assets
+from domain_embed.defs.runs import RunOutcome, make_plan, open_instance, run_assets
 from domain_embed.diagnosis.recommendation import FINE_TUNING
 from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
@@ -73,8 +73,7 @@ def parse() -> argparse.Namespace:
 
 def measure(domain: Domain, peers: list[str]) -> dict[str, Any]:
     """Mean nDCG@10 and seconds of every system, and our model's paired differences to base and peers."""
-    environment = home_of(domain)
-    ours = run_product(environment, domain, beir_settings(domain.folder))
+    ours = run_product(prepare(home_of(domain), domain, beir_settings(domain.folder)))
     qrels = domain.qrels["test"]
     base = resolve_model(DomainSettings().model.base, domain.folder)
     runs = {"base": dense_run(domain, Path(base)), "ours": dense_run(domain, ours.model)}
@@ -99,20 +98,30 @@ def versus(scores: Mapping[str, "pd.Series[float]"], other: str) -> list[float]:
     return [found.delta, *found.ci95]
 
 
-def run_product(environment: Environment, domain: Domain, settings: DomainSettings) -> Ours:
-    """What `domain-embed run` does with these settings, only what they make stale; it trains whatever is diagnosed."""
+def prepare(environment: Environment, domain: Domain, settings: DomainSettings) -> Workspace:
+    """Makes the domain known with these settings, but that it is trained whatever is diagnosed."""
     on = settings.diagnosis.model_copy(update={"on_negative": "continue"})
     settings = settings.model_copy(update={"diagnosis": on})
     folder = environment.domain_folder(domain.name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS_FILE).write_text(render_yaml(settings), encoding="utf-8")
-    workspace = Workspace(environment, domain.name)
+    return Workspace(environment, domain.name)
+
+
+def run_stale(workspace: Workspace, of: Collection[str] | None = None) -> RunOutcome:
+    """What `domain-embed run` does: whatever is stale, of these assets or of all."""
+    environment = workspace.environment
     with open_instance(environment) as instance:
         plan = make_plan(instance, workspace)
-        names = [*plan.stale, *plan.may_run]
-        started = time.perf_counter()
-        outcome = run_assets(instance, workspace, build_definitions(environment, [domain.name]), names)
-        print(f"   product: {time.perf_counter() - started:.0f} s in all", flush=True)
+        names = [name for name in (*plan.stale, *plan.may_run) if of is None or name in of]
+        return run_assets(instance, workspace, build_definitions(environment, [workspace.domain]), names)
+
+
+def run_product(workspace: Workspace) -> Ours:
+    """One run of everything that is stale."""
+    started = time.perf_counter()
+    outcome = run_stale(workspace)
+    print(f"   product: {time.perf_counter() - started:.0f} s in all", flush=True)
     report = workspace.latest_report()
     trained = sum(outcome.worked.get(asset, 0.0) for asset in ("hard_negatives", "checkpoint"))
     levers = {lever["name"]: lever["ci95"] for lever in workspace.diagnosis()["levers"]}

@@ -16,6 +16,7 @@ from domain_embed.encoding import backend, openvino
 from domain_embed.encoding.backend import Choice, Machine, load_encoder, spread
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import ModelError
+from domain_embed.indexing.build import BATCH_PASSAGES
 from domain_embed.settings import Backend, ModelSettings
 from domain_embed_tests import scenario
 
@@ -135,6 +136,10 @@ def test_nothing_is_measured_before_embedding_has_taken_long(
     monkeypatch.setattr(encoder, "_spent_s", 60.0)
     encoder.encode_documents(TEXTS)
     assert len(list(tmp_path.glob("measured-*.json"))) == 1
+
+
+def test_what_a_build_embeds_at_once_is_worth_measuring() -> None:
+    assert BATCH_PASSAGES >= 4 * backend.WORTH_MEASURING, "most of a batch may be known or repeated"
 
 
 @pytest.mark.usefixtures("few_are_many", "by_openvino")

@@ -107,7 +107,7 @@ def load_encoder(name: str, settings: ModelSettings, machine: Machine, corpus: C
 class _MeasuringEncoder(TorchEncoder):
     """torch, until embedding passages has taken so long that it pays to find out whether OpenVINO is faster here.
 
-    A process that serves queries takes what was found, if the model has been converted before.
+    A process that serves queries measures for them, too, if the model has been converted.
     """
 
     def __init__(self, name: str, model: "SentenceTransformer", settings: ModelSettings, machine: Machine) -> None:
@@ -126,7 +126,7 @@ class _MeasuringEncoder(TorchEncoder):
             return super().encode_queries(texts)
         self._asked += 1
         if self._asked == LOAD_AFTER:
-            self._few = self._found_before(texts)
+            self._few = self._faster_for_few(texts)
         return self._few.encode_queries(texts) if self._few else super().encode_queries(texts)
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -142,23 +142,21 @@ class _MeasuringEncoder(TorchEncoder):
         self._spent_s += time.monotonic() - started
         return vectors
 
-    @property
-    def _record(self) -> Path:
-        return self._machine.folder / f"measured-{self._key}.json"
-
-    def _found_before(self, queries: Sequence[str]) -> TorchEncoder | None:
-        """OpenVINO with the stored conversion, where it was found to be faster and gives these queries' vectors."""
-        known = _read_choice(self._record)
+    def _faster_for_few(self, queries: Sequence[str]) -> TorchEncoder | None:
+        """OpenVINO with a stored conversion, where it makes these queries' vectors in less time."""
         stored = openvino.load(self._machine.folder / self.document_fingerprint)
-        if known is None or known.backend == "torch" or stored is None:
+        if stored is None:
             return None
         model = load_model(self._name, self._settings, device="cpu")
         other = openvino.OpenVinoEncoder(model, self._settings, stored, precision=self._machine.precision)
-        cosines = np.sum(super().encode_queries(queries) * other.encode_queries(queries), axis=1)
-        return other if np.min(cosines, initial=1.0) >= MIN_COSINE else None
+        by_torch = super().encode_queries
+        cosines = np.sum(by_torch(queries) * other.encode_queries(queries), axis=1)
+        faster = _best_seconds(by_torch, queries) >= MIN_GAIN * _best_seconds(other.encode_queries, queries)
+        return other if faster and np.min(cosines, initial=1.0) >= MIN_COSINE else None
 
     def _chosen(self, texts: Sequence[str]) -> TorchEncoder:
-        known = _read_choice(self._record)
+        record = self._machine.folder / f"measured-{self._key}.json"
+        known = _read_choice(record)
         if known is not None and known.backend == "torch":
             logger.info("%s (measured before)", known.describe(openvino.processor_name()))
             return self
@@ -170,7 +168,7 @@ class _MeasuringEncoder(TorchEncoder):
         # Speed is known from another model of this shape; whether the vectors are the same, for each model anew.
         found = _measure(super().encode_documents, other, spread(texts, MEASURED_TEXTS), known)
         if known is None:
-            keep_file(self._record, json.dumps(asdict(found), indent=1))
+            keep_file(record, json.dumps(asdict(found), indent=1))
         logger.info(found.describe(openvino.processor_name()))
         return other if found.backend == "openvino" else self
 

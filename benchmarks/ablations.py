@@ -19,6 +19,7 @@ from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DomainSettings
 
+FIRST_ROUND = "<the defaults' checkpoint>"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "defaults": {},
     "no hard negatives": {"training": {"hard_negatives": 0}},
@@ -31,9 +32,14 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "learning rate 2e-5": {"training": {"learning_rate": 2e-5}},
     "learning rate 5e-5": {"training": {"learning_rate": 5e-5}},
     "learning rate 2e-4": {"training": {"learning_rate": 2e-4}},
+    "one epoch at 2e-4": {"training": {"epochs": 1, "learning_rate": 2e-4}},
     "word embeddings trained": {"training": {"freeze_embeddings": False}},
     "three layers frozen": {"training": {"frozen_layers": 3}},
+    "64 tokens": {"training": {"max_tokens": 64}},
     "256 tokens": {"training": {"max_tokens": 256}},
+    "symmetric": {"training": {"objective": {"kind": "ranking", "symmetric": True}}},
+    "no mixtures": {"training": {"interpolation": ()}},
+    "second round": {"mining": {"miners": ("dense", "checkpoint"), "checkpoint": FIRST_ROUND}},
 }
 
 
@@ -47,8 +53,11 @@ def main() -> None:
             base = Path(resolve_model(DomainSettings().model.base, domain.folder))
             print(f"{domain.name} base {mean_ndcg(dense_run(domain, base), domain.qrels['test']):.4f}", flush=True)
             for seed in range(arguments.seeds):
+                first_round = ""
                 for variant in dict.fromkeys(["defaults", *arguments.variants]):
-                    figure = ndcg(domain, variant, seed)
+                    model = train(domain, variant, seed, first_round)
+                    first_round = first_round or model.name
+                    figure = mean_ndcg(dense_run(domain, model), domain.qrels["test"])
                     figures.setdefault((variant, domain.name), []).append(figure)
                     print(f"{domain.name} seed {seed} {variant}: {figure:.4f}", flush=True)
     print(table(figures, [domain.name for domain in chosen]))
@@ -66,19 +75,20 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def ndcg(domain: Domain, variant: str, seed: int) -> float:
-    """Of the model that the product keeps."""
-    workspace = prepare(home_of(domain), domain, settings(domain.folder, variant, seed))
+def train(domain: Domain, variant: str, seed: int, first_round: str) -> Path:
+    """The model that the product keeps; of a second round of mining, `first_round` is the checkpoint that mines."""
+    workspace = prepare(home_of(domain), domain, settings(domain.folder, variant, seed, first_round))
     run_stale(workspace, upstream("checkpoint"))
-    model = workspace.checkpoints / str(workspace.newest_checkpoint)
-    return mean_ndcg(dense_run(domain, model), domain.qrels["test"])
+    return workspace.checkpoints / str(workspace.newest_checkpoint)
 
 
-def settings(folder: Path, variant: str, seed: int) -> DomainSettings:
+def settings(folder: Path, variant: str, seed: int, first_round: str) -> DomainSettings:
     """The defaults of a BEIR folder with one thing changed."""
     values = beir_settings(folder).model_dump()
     for section, changes in [("training", {"seed": seed}), ("mining", {"seed": seed}), *VARIANTS[variant].items()]:
         values[section] |= changes
+    if values["mining"]["checkpoint"] == FIRST_ROUND:
+        values["mining"]["checkpoint"] = first_round
     return DomainSettings.model_validate(values)
 
 

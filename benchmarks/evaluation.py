@@ -7,7 +7,6 @@ for each model besides. Every number of queries runs in a process of its own, ov
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmarks.memory import peak_bytes
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.contracts.tables import PASSAGES, content_hash
 from domain_embed.evaluation.evidence import gather_evidence
@@ -120,7 +120,7 @@ def measure(folder: Path, count: int) -> list[Stage]:
 
     def done(stage: str) -> None:
         nonlocal started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_bytes()
         stages.append((stage, round(time.perf_counter() - started, 2), peak))
         started = time.perf_counter()
 

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.aws import aws_domain
+from benchmarks.memory import peak_bytes
 from domain_embed.contracts.records import CollectionInfo, Point, SparseVector
 from domain_embed.contracts.tables import SPLITS, content_hash
 from domain_embed.encoding.bm25 import Bm25Weights
@@ -193,21 +194,14 @@ def measure(folder: Path, count: int, miners: Sequence[str]) -> dict[str, Any]:
     encoder = MadeQueries(splits["query"].to_pylist(), np.load(folder / "queries.npy")[:count])
     collection = EdgeStore(folder).open(COLLECTION)
     report, settings = MiningReport(), MiningSettings(miners=tuple(miners))
-    before, started, cpu = _peak_bytes(), time.perf_counter(), time.process_time()
+    before, started, cpu = peak_bytes(), time.perf_counter(), time.process_time()
     for _ in mine_hard_negatives(splits, collection, encoder, settings, report, folder=folder):
         pass
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     return {
         "queries": report.queries, "miners": "+".join(miners), "seconds": seconds, "cpu": cpu, "before": before,
-        "peak": _peak_bytes(), "negatives": report.negatives,
+        "peak": peak_bytes(), "negatives": report.negatives,
     }  # fmt: skip
-
-
-def _peak_bytes() -> int:
-    """Of this process alone: what getrusage says includes the peak of the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

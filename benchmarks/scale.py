@@ -6,7 +6,6 @@ Every size runs in a process of its own, on generated text; its peak memory is t
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from benchmarks.memory import peak_bytes
 from domain_embed.contracts.tables import DOCUMENTS, JUDGMENTS, LABELS, PASSAGES
 from domain_embed.corpus.chunking import ChunkReport, chunk_documents
 from domain_embed.corpus.documents import ReadReport, read_documents
@@ -94,7 +94,7 @@ def run_stages(folder: Path, size: int) -> Iterator[Stage]:
         started = time.perf_counter()
         result = work()
         seconds = time.perf_counter() - started
-        return result, (stage, size, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        return result, (stage, size, seconds, peak_bytes())
 
     corpus, documents = CorpusSettings(), [folder / "corpus.jsonl"]
     read, stage = timed(

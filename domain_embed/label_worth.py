@@ -8,7 +8,7 @@ from dataclasses import asdict
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.ports import Tracker
 from domain_embed.diagnosis.saturation import Saturation, measure_saturation
-from domain_embed.evaluation.measures import mean_ndcg
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.settings import ADAPTERS, DISTILLING
 from domain_embed.stores.workspace import BASE, Workspace
 from domain_embed.training.pairs import training_pairs
@@ -33,7 +33,7 @@ def learning_curve(workspace: Workspace, tracker: Tracker) -> Saturation:
     splits, negatives = tables.read("splits"), tables.read("hard_negatives")
     collection = workspace.vector_store.open(workspace.aliased(BASE))
     encoder = workspace.encoder_of(collection.info)
-    validation = validation_set(splits.read(), collection, encoder, recipe.validation_depth, mean_ndcg)
+    validation = validation_set(splits.read(), collection, encoder, recipe.validation_depth, ndcg_scores)
     pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
     if isinstance(recipe.objective, DISTILLING):
         pairs = taught_pairs(pairs, workspace.proven_teacher(recipe.objective.kind))

@@ -16,7 +16,7 @@ from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Stopped, Work, record_table
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import mean_ndcg
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.settings import ADAPTERS, DISTILLING, DomainSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX
@@ -48,7 +48,7 @@ def checkpoint(work: Work) -> Produced | Stopped:
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
     splits, depth = tables.read("splits").read(), settings.training.validation_depth
-    validation = validation_set(splits, collection, encoder, depth, mean_ndcg)
+    validation = validation_set(splits, collection, encoder, depth, ndcg_scores)
     probes = read_probes(work.workspace.folder, settings.training.forgetting)
     objective = settings.training.objective.kind
     teacher = work.workspace.proven_teacher(objective) if learns_from_reranker(settings) else None
@@ -87,12 +87,12 @@ def _trainer(
     location = work.workspace.model_location(base.info.model)
     if isinstance(settings.training.method, ADAPTERS):
         return AdapterTrainer(
-            location, settings.model, settings.training.method, splits, negatives, base, encoder, validation, mean_ndcg,
-            work.workspace.vector_cache,
+            location, settings.model, settings.training.method, splits, negatives, base, encoder, validation,
+            ndcg_scores, work.workspace.vector_cache,
         )  # fmt: skip
     pairs = training_pairs(splits, negatives, tables.read("passages"))
     taught = taught_pairs(pairs, teacher) if teacher else pairs
-    return Trainer(location, settings.model, settings.training, taught, validation, mean_ndcg, probes)
+    return Trainer(location, settings.model, settings.training, taught, validation, ndcg_scores, probes)
 
 
 def _record(work: Work, base: CollectionInfo, probes: Sequence[Probe], teacher: Reranker | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.diagnosis.causes import DEPTH
 from domain_embed.diagnosis.rankings import Rankings, drawn
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import mean_ndcg, ndcg_scores
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.retrieval.fusion import fuse, weigh
 from domain_embed.settings import DiagnosisSettings, ModelSettings, TrainingSettings
 from domain_embed.training.fit import Fit
@@ -83,12 +83,12 @@ def run_probe(
     asked = drawn(ground.splits, "validation", settings.probe_queries, settings.seed)
     if served == "sparse" or len(pairs) < FEWEST_PAIRS or not len(asked):
         return None
-    validation = validation_set(asked, ground.collection, ground.encoder, POOL_DEPTH, mean_ndcg)
+    validation = validation_set(asked, ground.collection, ground.encoder, POOL_DEPTH, ndcg_scores)
     data = training_pairs(pairs, HARD_NEGATIVES.empty_table(), ground.passages)
     with tempfile.TemporaryDirectory(prefix="domain-embed-probe-") as folder:
         # Not the trainer, which gives the base model back where nothing is better: what was learned is to be seen.
         batches = epoch_batches(data, RECIPE.batch_size, RECIPE.hard_negatives, RECIPE.seed, 0)
-        fit = Fit(ground.base, ground.model, RECIPE, data, [batches], validation, mean_ndcg)
+        fit = Fit(ground.base, ground.model, RECIPE, data, [batches], validation, ndcg_scores)
         started = time.monotonic()
         fitted = fit.run(Path(folder), NullTracker())
         seconds = time.monotonic() - started

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Tracker
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import mean_ndcg, ndcg_scores
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.evaluation.significance import bootstrap_interval
 from domain_embed.settings import EvaluationSettings, ModelSettings, TrainingSettings
 from domain_embed.training.checkpoint import prepare_folder
@@ -142,7 +142,7 @@ def _trained(
 ) -> "pd.Series[float]":  # fmt: skip
     prepare_folder(folder)
     batches = [teaching_batches(pairs, recipe, epoch) for epoch in range(recipe.epochs)]
-    fitted = Fit(base, model, recipe, pairs, batches, validation, mean_ndcg).run(folder, tracker)
+    fitted = Fit(base, model, recipe, pairs, batches, validation, ndcg_scores).run(folder, tracker)
     return _ndcg(str(fitted.folder), model, validation, fitted.pool_vectors)
 
 

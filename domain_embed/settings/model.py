@@ -163,8 +163,9 @@ class TrainingSettings(Section):
     validation_depth: int = Field(10, ge=10)
     """Each epoch ranks the validation positives among this many of every query's nearest base-model passages."""
     interpolation: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
-    """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept. All of
-    one and all of the other are always weighed, so that the result is never worse than the base model there."""
+    """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept, the
+    tuned weights where a mixture is ahead by less than the standard error. All of one and all of the other are always
+    weighed, so that the result is never worse than the base model there."""
     forgetting: ForgettingSettings = ForgettingSettings()
     """What the kept weights may have forgotten of other subjects than this domain's."""
     save_every_steps: int = Field(25, ge=1)

@@ -41,7 +41,7 @@ class AdapterTrainer:
         collection: The base model's.
         encoder: The base model's.
         validation: What chooses the adapter, and whether there is one.
-        ndcg: Mean nDCG@10 of a run.
+        ndcg: nDCG@10 of a run, by query id.
         cache_of: The vector cache of a fingerprint; gets the passages' vectors where the map is for both sides.
     """
 
@@ -102,7 +102,8 @@ class AdapterTrainer:
         both = self._method.kind == "both_adapter"
 
         def figure(adapter: LinearAdapter) -> float:
-            return validate(self._validation, adapter(asked), adapter(pool) if both else pool, self._ndcg)
+            scores = validate(self._validation, adapter(asked), adapter(pool) if both else pool, self._ndcg)
+            return float(scores.mean())
 
         fit = train_both_adapter if both else train_query_adapter
         return fit(

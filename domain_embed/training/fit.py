@@ -60,7 +60,7 @@ class Fit:
         pairs: The texts that the batches name.
         epochs: The batches of every epoch.
         validation: What chooses the epoch.
-        ndcg: Mean nDCG@10 of a run.
+        ndcg: nDCG@10 of a run, by query id.
     """
 
     def __init__(
@@ -142,7 +142,8 @@ class Fit:
         save_state(folder, model, optimizer, history)
         plain = plain_copy(model)
         encoder = TorchEncoder(copy.deepcopy(plain), self._model_settings)
-        figure, passages = measure(encoder, self._validation, self._ndcg)
+        scores, passages = measure(encoder, self._validation, self._ndcg)
+        figure = float(scores.mean())
         history.validation.append(figure)
         epoch = len(history.validation)
         logger.info("epoch %d: validation nDCG@10 %.4f (base %.4f)", epoch, figure, self._validation.base_ndcg)

@@ -6,6 +6,7 @@ fine-tuning of zero-shot models"; for embedding models Xiao et al. (2023), "LM-C
 
 import copy
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from domain_embed.training.probes import Probe
 from domain_embed.training.validation import Measure, ValidationSet, measure
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
@@ -28,11 +30,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MixturePoint:
-    """One mixture: `alpha` is the share of the tuned weights; nDCG@10 on validation and on every probe by name."""
+    """One mixture: `alpha` is the share of the tuned weights; nDCG@10 on validation and on every probe by name.
+
+    `error` is the standard error of the difference to the tuned weights on validation, paired by query.
+    """
 
     alpha: float
     validation: float
     probes: Mapping[str, float] = field(default_factory=dict)
+    error: float = 0.0
 
     def loss(self, base: "MixturePoint") -> float:
         """Mean over the probes of what is lost against the base model; 0 without probes."""
@@ -60,7 +66,8 @@ class Sweep:
         if self.chosen.alpha == 0:
             return f"the base model as it is: no share of the tuned weights ranks better{within} ({figures})"
         if self.chosen.alpha == 1:
-            return f"the tuned weights as they are: no mixture with the base model ranks better{within} ({figures})"
+            better = "no mixture with the base model ranks better than chance would have it"
+            return f"the tuned weights as they are: {better}{within} ({figures})"
         return f"{self.chosen.alpha:.0%} tuned weights, the rest the base model's: the best mixture{within} ({figures})"
 
     def to_json(self) -> dict[str, Any]:
@@ -76,11 +83,15 @@ def choose(points: Sequence[MixturePoint], budget: float) -> Sweep:
     """The best validation figure among the points whose mean loss on the probes is within the budget.
 
     Alpha 0 loses nothing, so that there always is one, never worse than the base model on validation. Of equals the
-    smaller alpha is taken: it forgets less.
+    smaller alpha is taken: it forgets less. A mixture that is ahead of the tuned weights by less than the standard
+    error is not: it would hold back what was learned for nothing.
     """
     by_alpha = tuple(sorted(points, key=lambda point: point.alpha))
-    within = [point for point in by_alpha if point.loss(by_alpha[0]) <= budget]
-    return Sweep(by_alpha, max(within, key=lambda point: point.validation), budget)
+    base, tuned = by_alpha[0], by_alpha[-1]
+    within = [point for point in by_alpha if point.loss(base) <= budget]
+    best = max(within, key=lambda point: point.validation)
+    by_luck = best.validation - tuned.validation < best.error and tuned.validation >= base.validation
+    return Sweep(by_alpha, tuned if by_luck and tuned in within else best, budget)
 
 
 def interpolated(base: "SentenceTransformer", tuned: "SentenceTransformer", alpha: float) -> "SentenceTransformer":
@@ -110,36 +121,45 @@ class Mixer:
     ndcg: Measure
 
     def sweep(
-        self, shares: Sequence[float], tuned_ndcg: float, budget: float, tracker: Tracker
-    ) -> tuple[Sweep, Mapping[float, NDArray[np.float32]]]:
+        self, shares: Sequence[float], tuned_ndcg: float, tuned_vectors: NDArray[np.float32] | None, budget: float,
+        tracker: Tracker,
+    ) -> tuple[Sweep, Mapping[float, NDArray[np.float32]]]:  # fmt: skip
         """Weighs base, tuned and the given shares; gives the choice, and the pool's vectors by the share's alpha.
 
-        The validation figures of both ends are known; they are encoded for the probes alone, if there are any.
+        The validation figures of both ends are known, and the tuned model's vectors of the pool may be.
         """
-        points, vectors = [], {}
-        known = {0.0: self.validation.base_ndcg, 1.0: tuned_ndcg}
-        alphas = sorted({*known, *shares})
-        with progress_bar("weigh base against tuned", len(alphas), "mixtures") as progress:
-            for alpha in alphas:
-                point, made = self._weigh(alpha, known.get(alpha))
-                points.append(point)
-                if made is not None:
-                    vectors[alpha] = made
-                _report(point, tracker)
+        points: list[MixturePoint] = []
+        vectors: dict[float, NDArray[np.float32]] = {}
+        with progress_bar("weigh base against tuned", 2 + len(shares), "mixtures") as progress:
+
+            def weigh(alpha: float, figure: float, error: float = 0.0) -> None:
+                points.append(MixturePoint(alpha, figure, self._probed(alpha), error))
+                _report(points[-1], tracker)
                 progress.update(1)
+
+            weigh(0.0, self.validation.base_ndcg)
+            weigh(1.0, tuned_ndcg)
+            if shares:
+                tuned, _ = measure(self._encoder(1.0), self.validation, self.ndcg, tuned_vectors)
+            for share in shares:
+                scores, vectors[share] = measure(self._encoder(share), self.validation, self.ndcg)
+                weigh(share, float(scores.mean()), _standard_error(scores - tuned))
         return choose(points, budget), vectors
 
-    def _weigh(self, alpha: float, known: float | None) -> tuple[MixturePoint, NDArray[np.float32] | None]:
-        """One mixture, and its vectors of the validation pool unless its figure there is known."""
-        if known is not None and not self.probes:
-            return MixturePoint(alpha, known), None
+    def _probed(self, alpha: float) -> dict[str, float]:
+        """nDCG@10 on every probe."""
+        if not self.probes:
+            return {}
         encoder = self._encoder(alpha)
-        figure, vectors = (known, None) if known is not None else measure(encoder, self.validation, self.ndcg)
-        probes = {probe.name: measure(encoder, probe, self.ndcg)[0] for probe in self.probes}
-        return MixturePoint(alpha, figure, probes), vectors
+        return {probe.name: float(measure(encoder, probe, self.ndcg)[0].mean()) for probe in self.probes}
 
     def _encoder(self, alpha: float) -> TorchEncoder:
         return TorchEncoder(interpolated(self.base, self.tuned, alpha), self.settings)
+
+
+def _standard_error(differences: "pd.Series[float]") -> float:
+    """Of their mean; 0 for a single one."""
+    return float(differences.std(ddof=0)) / math.sqrt(len(differences))
 
 
 def _report(point: MixturePoint, tracker: Tracker) -> None:

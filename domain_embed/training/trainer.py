@@ -36,7 +36,7 @@ class Trainer:
         settings: The recipe.
         pairs: What to learn.
         validation: What chooses the epoch and the share of the tuned weights.
-        ndcg: Mean nDCG@10 of a run.
+        ndcg: nDCG@10 of a run, by query id.
         probes: Other subjects, by which forgetting is measured.
     """
 
@@ -98,7 +98,9 @@ class Trainer:
         tuned = prompted_model(str(fitted.folder), self._model_settings)
         mixer = Mixer(base, tuned, self._model_settings, self._validation, self._probes, self._ndcg)
         budget = self._settings.forgetting.budget
-        sweep, vectors = mixer.sweep(self._settings.interpolation, found.best.figure, budget, tracker)
+        sweep, vectors = mixer.sweep(
+            self._settings.interpolation, found.best.figure, fitted.pool_vectors, budget, tracker
+        )
         alpha = sweep.chosen.alpha
         tracker.log_metrics({"alpha": alpha})
         model = interpolated(base, tuned, alpha)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,14 @@ from domain_embed.contracts.ports import Collection, Encoder
 from domain_embed.contracts.records import Qrels, Run, embedded_text
 from domain_embed.judgments.graded import graded_queries
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 BATCH_QUERIES = 512
 RANKED = 10
 
-Measure = Callable[[Run, Qrels], float]
+Measure = Callable[[Run, Qrels], "pd.Series[float]"]
+"""nDCG@10 of a run, by query id."""
 
 
 class RankingPool(Protocol):
@@ -75,22 +79,28 @@ def validation_set(
         qrels=qrels,
         base_ndcg=0.0,
     )
-    return replace(pool, base_ndcg=validate(pool, vectors, np.stack([point.dense for point in points]), ndcg))
+    scores = validate(pool, vectors, np.stack([point.dense for point in points]), ndcg)
+    return replace(pool, base_ndcg=float(scores.mean()))
 
 
-def measure(encoder: Encoder, pool: RankingPool, ndcg: Measure) -> tuple[float, NDArray[np.float32]]:
-    """nDCG@10 of a model in the pool, and its vectors of the pool's passages, (n, dim) float32.
+def measure(
+    encoder: Encoder, pool: RankingPool, ndcg: Measure, passages: NDArray[np.float32] | None = None
+) -> tuple["pd.Series[float]", NDArray[np.float32]]:
+    """nDCG@10 of a model in the pool, by query id, and its vectors of the pool's passages, (n, dim) float32.
+
+    `passages` are these vectors where they are there already.
 
     Raises TrainingError when the vectors are not numbers.
     """
-    queries, passages = encoder.encode_queries(pool.queries), encoder.encode_documents(pool.passages)
-    return validate(pool, queries, passages, ndcg), passages
+    if passages is None:
+        passages = encoder.encode_documents(pool.passages)
+    return validate(pool, encoder.encode_queries(pool.queries), passages, ndcg), passages
 
 
 def validate(
     data: RankingPool, queries: NDArray[np.float32], passages: NDArray[np.float32], ndcg: Measure
-) -> float:  # fmt: skip
-    """nDCG@10 of the model that made the vectors of the queries and of the pool's passages.
+) -> "pd.Series[float]":
+    """nDCG@10, by query id, of the model that made the vectors of the queries and of the pool's passages.
 
     Raises TrainingError when they are not numbers.
     """

@@ -28,7 +28,8 @@ def test_record_and_metadata_agree_on_the_mixture_that_was_kept(finished: Whole)
     record, metadata = record_of(finished), finished.metadata("checkpoint")
     [kept] = [point for point in record["interpolation"] if point["alpha"] == record["alpha"]]
     assert metadata["validation_ndcg_at_10"] == pytest.approx(kept["validation"])
-    assert kept["validation"] == max(point["validation"] for point in record["interpolation"])
+    best = max(record["interpolation"], key=lambda point: point["validation"])
+    assert kept == best or best["validation"] - kept["validation"] < best["error"]
     assert metadata["base_validation_ndcg_at_10"] == pytest.approx(record["interpolation"][0]["validation"])
     assert record["forgetting"] == {"base": {}, "tuned": {}}
     assert record["trials"] == [{"learning_rate": 5e-5, "validation": record["history"]["validation"]}]

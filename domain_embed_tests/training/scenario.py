@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
+from domain_embed.evaluation.measures import HEADLINE, score_run
 from domain_embed.indexing.build import build_collection
 from domain_embed.judgments.splits import split_judgments
 from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
@@ -27,9 +29,9 @@ MODEL = scenario.SETTINGS.model.model_copy(update={"query_prompt": "question: ",
 RECORD: Mapping[str, Any] = {"domain": scenario.DOMAIN, "splits": "v1"}
 
 
-def mean_ndcg(run: Run, qrels: Qrels) -> float:
+def ndcg_by_query(run: Run, qrels: Qrels) -> "pd.Series[float]":
     """As the product measures it."""
-    return mean_measures(score_run(run, qrels))[HEADLINE]
+    return score_run(run, qrels)[HEADLINE]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Inputs:
 
     def trainer(self) -> Trainer:
         """A trainer on these inputs."""
-        return Trainer(self.base, self.model, self.settings, self.pairs, self.validation, mean_ndcg)
+        return Trainer(self.base, self.model, self.settings, self.pairs, self.validation, ndcg_by_query)
 
 
 def make_inputs(base: str, folder: Path) -> Inputs:
@@ -61,7 +63,7 @@ def make_inputs(base: str, folder: Path) -> Inputs:
     mined = mine_hard_negatives(splits, collection, encoder, scenario.SETTINGS.mining, MiningReport())
     negatives = TableStore(folder / "tables").write("negatives", mined, HARD_NEGATIVES).read()
     pairs = training_pairs(splits, negatives, table)
-    return Inputs(base, pairs, validation_set(splits, collection, encoder, 20, mean_ndcg))
+    return Inputs(base, pairs, validation_set(splits, collection, encoder, 20, ndcg_by_query))
 
 
 class MetricsLog:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +17,7 @@ from domain_embed.training.interpolation import Mixer, MixturePoint, choose, int
 from domain_embed.training.probes import Probe
 from domain_embed.training.trainable import prompted_model
 from domain_embed.training.validation import ValidationSet
-from domain_embed_tests.training.scenario import MODEL, MetricsLog, mean_ndcg
+from domain_embed_tests.training.scenario import MODEL, MetricsLog, ndcg_by_query
 
 BASE = MixturePoint(0.0, 0.5, {"law": 0.8, "medicine": 0.6})
 HALF = MixturePoint(0.5, 0.7, {"law": 0.79, "medicine": 0.6})
@@ -57,6 +59,28 @@ def test_without_probes_validation_decides_and_ties_go_to_the_smaller_share(
     assert choose(points(*figures), 0.0).chosen.alpha == alpha
 
 
+@pytest.mark.parametrize(
+    ("base", "half", "tuned", "alpha"),
+    [
+        (0.5, (0.62, 0.03), 0.6, 1.0),
+        (0.5, (0.62, 0.02), 0.6, 0.5),
+        (0.5, (0.62, 0.01), 0.6, 0.5),
+        (0.61, (0.62, 0.03), 0.6, 0.5),
+    ],
+)
+def test_a_mixture_ahead_by_less_than_the_standard_error_gives_way_to_tuned_weights_that_beat_the_base(
+    base: float, half: tuple[float, float], tuned: float, alpha: float
+) -> None:
+    mixture = MixturePoint(0.5, half[0], error=half[1])
+    assert choose([MixturePoint(0.0, base), mixture, MixturePoint(1.0, tuned)], 0.0).chosen.alpha == alpha
+
+
+def test_tuned_weights_over_the_budget_are_not_taken_for_luck_of_the_mixture() -> None:
+    within = replace(HALF, validation=0.91, error=0.5)
+    assert choose([BASE, within, TUNED], 0.01).chosen == within
+    assert choose([BASE, within, TUNED], 0.1).chosen == TUNED
+
+
 FIGURES = st.floats(0, 1)
 
 
@@ -87,8 +111,8 @@ def test_the_record_holds_curve_and_forgetting() -> None:
     assert choose([BASE, HALF], 0.01).to_json() == {
         "alpha": 0.5,
         "interpolation": [
-            {"alpha": 0.0, "validation": 0.5, "probes": {"law": 0.8, "medicine": 0.6}},
-            {"alpha": 0.5, "validation": 0.7, "probes": {"law": 0.79, "medicine": 0.6}},
+            {"alpha": 0.0, "validation": 0.5, "probes": {"law": 0.8, "medicine": 0.6}, "error": 0.0},
+            {"alpha": 0.5, "validation": 0.7, "probes": {"law": 0.79, "medicine": 0.6}, "error": 0.0},
         ],
         "forgetting": {"base": {"law": 0.8, "medicine": 0.6}, "tuned": {"law": 0.79, "medicine": 0.6}},
     }
@@ -110,35 +134,53 @@ def test_mixed_weights_by_hand_and_both_ends_exactly(minilm_path: str) -> None:
     assert fingerprint(interpolated(base, tuned, 1.0), MODEL) == fingerprint(tuned, MODEL)
 
 
-def encoded(monkeypatch: pytest.MonkeyPatch, figures: Mapping[tuple[float, str], float]) -> list[tuple[float, str]]:
-    """Stands in for encoding: every mixture's figure on validation ("") and on each probe; gives what was asked."""
-    asked: list[tuple[float, str]] = []
+Asked = tuple[float, str]
 
-    def measured(encoder: float, pool: ValidationSet | Probe, _: object) -> tuple[float, float]:
+
+def encoded(monkeypatch: pytest.MonkeyPatch, scores: Mapping[Asked, Sequence[float]]) -> list[Asked]:
+    """Stands in for encoding: every mixture's scores on validation ("") and on each probe; gives what was asked.
+
+    A mixture's vectors are its alpha; of the validation pool they are passed on where they are known.
+    """
+    asked: list[Asked] = []
+
+    def measured(
+        encoder: float, pool: ValidationSet | Probe, _: object, vectors: float | None = None
+    ) -> tuple["pd.Series[float]", float]:
         asked.append((encoder, getattr(pool, "name", "")))
-        return figures[asked[-1]], encoder
+        assert vectors is None or vectors == encoder
+        return pd.Series(scores[asked[-1]]), encoder
 
     monkeypatch.setattr(Mixer, "_encoder", lambda self, alpha: alpha)
     monkeypatch.setattr(interpolation, "measure", measured)
     return asked
 
 
-MIXER = Mixer(None, None, MODEL, SET, (), mean_ndcg)  # type: ignore[arg-type]
+MIXER = Mixer(None, None, MODEL, SET, (), ndcg_by_query)  # type: ignore[arg-type]
+TUNED_VECTORS: Any = 1.0
 
 
-def test_only_what_is_not_known_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = encoded(monkeypatch, {(0.5, ""): 0.75})
-    sweep, vectors = MIXER.sweep([0.5], 0.5, 0.01, log := MetricsLog())
-    assert asked == [(0.5, "")]
+def test_only_tuned_weights_and_mixtures_are_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = encoded(monkeypatch, {(0.5, ""): [0.5, 1.0], (1.0, ""): [0.5, 0.5]})
+    sweep, vectors = MIXER.sweep([0.5], 0.5, TUNED_VECTORS, 0.01, log := MetricsLog())
+    assert asked == [(1.0, ""), (0.5, "")]
     assert vectors == {0.5: 0.5}
     assert [(point.alpha, point.validation) for point in sweep.points] == [(0.0, 0.25), (0.5, 0.75), (1.0, 0.5)]
+    assert log.of("interpolation/validation") == [(0, 0.25), (100, 0.5), (50, 0.75)]
+    # The differences to the tuned weights are 0 and 0.5: their mean is 0.25, its standard error 0.25 / √2.
+    assert [point.error for point in sweep.points] == pytest.approx([0.0, 0.25 / 2**0.5, 0.0])
     assert sweep.chosen.alpha == 0.5
-    assert log.of("interpolation/validation") == [(0, 0.25), (50, 0.75), (100, 0.5)]
+
+
+def test_without_mixtures_and_probes_nothing_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = encoded(monkeypatch, {})
+    sweep, vectors = MIXER.sweep([], 0.5, TUNED_VECTORS, 0.01, NullTracker())
+    assert (asked, vectors, sweep.chosen) == ([], {}, MixturePoint(1.0, 0.5))
 
 
 def test_probes_are_asked_of_every_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = {(0.5, ""): 0.75, (0.0, "law"): 0.6, (0.5, "law"): 0.55, (1.0, "law"): 0.595}
-    asked = encoded(monkeypatch, figures)
-    sweep, _ = replace(MIXER, probes=[PROBE]).sweep([0.5], 0.5, 0.01, NullTracker())
-    assert sorted(asked) == sorted(figures)
+    scores = {(0.5, ""): [0.75], (1.0, ""): [0.5], (0.0, "law"): [0.6], (0.5, "law"): [0.55], (1.0, "law"): [0.595]}
+    asked = encoded(monkeypatch, scores)
+    sweep, _ = replace(MIXER, probes=[PROBE]).sweep([0.5], 0.5, None, 0.01, NullTracker())
+    assert sorted(asked) == sorted(scores)
     assert sweep.chosen == MixturePoint(1.0, 0.5, {"law": 0.595})

@@ -41,7 +41,7 @@ from domain_embed_tests.training.scenario import (
     Inputs,
     InterruptingTracker,
     MetricsLog,
-    mean_ndcg,
+    ndcg_by_query,
 )
 
 SPAWN = mp.get_context("spawn")
@@ -310,7 +310,7 @@ def test_without_any_negative_there_is_nothing_to_train(
 def test_a_probe_of_the_domain_itself_is_refused(inputs: Inputs) -> None:
     same = Probe("runbooks", ["q"], [inputs.pairs.queries[0]], ["p"], ["text"], {"q": {"p": 1}})
     with pytest.raises(TrainingError, match="100% of the queries of probe 'runbooks' are training queries"):
-        Trainer(inputs.base, MODEL, inputs.settings, inputs.pairs, inputs.validation, mean_ndcg, [same])
+        Trainer(inputs.base, MODEL, inputs.settings, inputs.pairs, inputs.validation, ndcg_by_query, [same])
 
 
 def test_a_folder_that_cannot_be_written_is_named(inputs: Inputs, tmp_path: Path) -> None:

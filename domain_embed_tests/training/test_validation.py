@@ -3,6 +3,7 @@
 from math import log2
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -13,7 +14,7 @@ from domain_embed.stores.qdrant import QdrantStore
 from domain_embed.training import validation
 from domain_embed.training.validation import ValidationSet, validate, validation_set
 from domain_embed_tests.encoding.fakes import FakeEncoder
-from domain_embed_tests.training.scenario import mean_ndcg
+from domain_embed_tests.training.scenario import ndcg_by_query
 
 X, Y, DIAGONAL = (1.0, 0.0), (0.0, 1.0), (0.6, 0.8)
 SET = ValidationSet(
@@ -31,19 +32,19 @@ def encoder(passages: dict[str, tuple[float, float]]) -> FakeEncoder:
     return FakeEncoder(dimensions=2, vectors={"x": X, "y": Y, **passages})
 
 
-def figure(data: ValidationSet, encoder: FakeEncoder, ndcg: validation.Measure) -> float:
+def scores(data: ValidationSet, encoder: FakeEncoder, ndcg: validation.Measure) -> "pd.Series[float]":
     return validate(data, encoder.encode_queries(data.queries), encoder.encode_documents(data.passages), ndcg)
 
 
 def run_of(passages: dict[str, tuple[float, float]]) -> Run:
     seen: list[Run] = []
 
-    def keep(run: Run, qrels: Qrels) -> float:
+    def keep(run: Run, qrels: Qrels) -> "pd.Series[float]":
         assert qrels == SET.qrels
         seen.append(run)
-        return 0.25
+        return pd.Series({"q1": 0.25, "q2": 0.75})
 
-    assert figure(SET, encoder(passages), keep) == 0.25
+    assert scores(SET, encoder(passages), keep).to_dict() == {"q1": 0.25, "q2": 0.75}
     return seen[0]
 
 
@@ -59,13 +60,13 @@ def test_ties_stand_in_order_of_passage_id() -> None:
 def test_the_figure_by_hand() -> None:
     # q1: a first. q2: c first, a second, b third.
     passages = {"text a": (0.8, 0.6), "text b": (0.0, -1.0), "text c": Y}
-    expected = (1 + (1 + 1 / log2(4)) / (1 + 1 / log2(3))) / 2
-    assert figure(SET, encoder(passages), mean_ndcg) == pytest.approx(expected)
+    expected = {"q1": 1.0, "q2": (1 + 1 / log2(4)) / (1 + 1 / log2(3))}
+    assert scores(SET, encoder(passages), ndcg_by_query).to_dict() == pytest.approx(expected)
 
 
 def test_a_model_that_gives_no_numbers_is_an_error() -> None:
     with pytest.raises(TrainingError, match="not numbers"):
-        figure(SET, encoder({"text a": X, "text b": Y, "text c": (float("nan"), 0.0)}), mean_ndcg)
+        scores(SET, encoder({"text a": X, "text b": Y, "text c": (float("nan"), 0.0)}), ndcg_by_query)
 
 
 def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,13 +76,13 @@ def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pyte
     )  # fmt: skip
     runs: list[Run] = []
 
-    def keep(run: Run, _: Qrels) -> float:
+    def keep(run: Run, _: Qrels) -> "pd.Series[float]":
         runs.append(run)
-        return 0.0
+        return pd.Series(dtype=float)
 
     for block in (512, 2):
         monkeypatch.setattr(validation, "BATCH_QUERIES", block)
-        figure(many, FakeEncoder(), keep)
+        scores(many, FakeEncoder(), keep)
     assert runs[0] == runs[1]
     assert {len(ranking) for ranking in runs[0].values()} == {10}
 
@@ -103,7 +104,7 @@ def test_the_pool_is_every_positive_and_every_near_passage_of_validation_queries
         ],
         schema=SPLITS,
     )
-    made = validation_set(table, store.open("c"), FakeEncoder(dimensions=2, vectors={"ask": X}), 2, mean_ndcg)
+    made = validation_set(table, store.open("c"), FakeEncoder(dimensions=2, vectors={"ask": X}), 2, ndcg_by_query)
     assert sorted(made.passage_ids) == ["near 1", "near 2", "positive"]
     assert made.content_hashes == made.passage_ids
     assert sorted(made.passages) == ["Title near 1", "Title near 2", "Title positive"]

@@ -2,6 +2,16 @@
 
 import runpy
 
-for name in ("encoding", "training", "mining", "mining_scale", "corruption", "search", "indexing", "scale"):
+for name in (
+    "encoding",
+    "training",
+    "training_memory",
+    "mining",
+    "mining_scale",
+    "corruption",
+    "search",
+    "indexing",
+    "scale",
+):
     print(f"== {name}", flush=True)
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")

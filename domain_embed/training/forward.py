@@ -17,22 +17,15 @@ TOKENS_PER_FORWARD = 1024
 """Of one forward pass, padding included: larger ones are no faster on two cores, and hold more memory."""
 
 
-def embed(model: "SentenceTransformer", texts: Sequence[str], max_tokens: int) -> "torch.Tensor":
-    """(n, dim) in the order of `texts`, by length-sorted forward passes that share one graph."""
-    import torch
-
-    rows, parts = zip(*passes(model, texts, max_tokens), strict=True)
-    return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(rows)))]
-
-
 def passes(
     model: "SentenceTransformer", texts: Sequence[str], max_tokens: int
-) -> Iterator[tuple[NDArray[np.int64], "torch.Tensor"]]:
-    """(rows of `texts`, their embeddings) by one bounded forward pass after the other, longest texts first."""
+) -> list[tuple[NDArray[np.int64], dict[str, "torch.Tensor"]]]:
+    """(rows of `texts`, the model's inputs on its device) of bounded forward passes, longest texts first."""
     limit = min(max_tokens, model.max_seq_length or max_tokens)
-    for rows, inputs in length_sorted_batches(model, texts, limit, TOKENS_PER_FORWARD):
-        features = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-        yield rows, model(features)["sentence_embedding"]
+    return [
+        (rows, {name: tensor.to(model.device) for name, tensor in inputs.items()})
+        for rows, inputs in length_sorted_batches(model, texts, limit, TOKENS_PER_FORWARD)
+    ]
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_the_best_epoch_is_kept_and_training_ends_when_patience_does(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(fit_module.Fit, "_step", lambda *_: 1.0)
     remaining = list(figures)
-    monkeypatch.setattr(fit_module, "measure", lambda *_: (remaining.pop(0), np.zeros((1, 1), np.float32)))
+    monkeypatch.setattr(fit_module, "measure", lambda *_: (np.array([remaining.pop(0)]), np.zeros((1, 1), np.float32)))
     saved: list[int] = []
     save_model = fit_module.save_model
 

@@ -1,4 +1,4 @@
-"""Cached against whole: the same gradient of the real model, in memory that does not grow with the batch."""
+"""Whatever is kept of the graph: the same gradient of the real model, in memory that does not grow with the batch."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ from domain_embed_tests import scenario
 from domain_embed_tests.training.scenario import MODEL
 
 SETTINGS = TrainingSettings(frozen_layers=4, precision="fp32")
+ALL = 10**9
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,17 @@ def loss(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
 
 
 def gradients(
-    model: Any, queries: list[str], passages: list[str], *, cached: bool
+    model: Any, queries: list[str], passages: list[str], *, kept_tokens: int
 ) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
-    value = Gradient(64, "fp32", cached).add(model, queries, passages, loss)
+    value = Gradient(64, "fp32", kept_tokens).add(model, queries, passages, loss)
     return value, {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
 
 
-def test_cached_and_whole_gradient_are_the_same(model: Any) -> None:
-    whole_loss, whole = gradients(model, *texts(12), cached=False)
-    cached_loss, cached = gradients(model, *texts(12), cached=True)
+@pytest.mark.parametrize("kept_tokens", [0, 300])
+def test_the_gradient_is_the_same_whatever_is_kept(model: Any, kept_tokens: int) -> None:
+    whole_loss, whole = gradients(model, *texts(12), kept_tokens=ALL)
+    cached_loss, cached = gradients(model, *texts(12), kept_tokens=kept_tokens)
     assert cached_loss == pytest.approx(whole_loss, rel=1e-5)
     assert cached.keys() == whole.keys() != set()
     for name, gradient in whole.items():
@@ -76,16 +78,23 @@ class Kept:
         self.held.now -= self.size
 
 
-def most_held(model: Any, n: int, *, cached: bool) -> int:
+def most_held(model: Any, n: int, *, kept_tokens: int) -> int:
     """In a batch of n equal pairs, so that all forward passes are alike."""
     held, ([query], [passage]) = Held(), texts(1)
     with saved_tensors_hooks(held.pack, lambda kept: kept.tensor):
-        gradients(model, n * [query], n * [passage], cached=cached)
+        gradients(model, n * [query], n * [passage], kept_tokens=kept_tokens)
     assert held.now == 0
     return held.most
 
 
 def test_memory_of_the_cached_gradient_does_not_grow_with_the_batch(model: Any) -> None:
-    small, large = (most_held(model, n, cached=True) for n in (8, 32))
+    small, large = (most_held(model, n, kept_tokens=0) for n in (8, 32))
     assert large < 1.05 * small
-    assert most_held(model, 32, cached=False) > 3 * large
+    assert most_held(model, 32, kept_tokens=ALL) > 3 * large
+
+
+def test_no_more_is_held_than_is_to_be_kept(model: Any) -> None:
+    """Six passes' tokens: of eight, twenty or forty pairs, the graph of no more."""
+    medium, large = (most_held(model, n, kept_tokens=6 * 128) for n in (20, 40))
+    assert large < 1.05 * medium
+    assert medium > 3 * most_held(model, 20, kept_tokens=0)

@@ -68,7 +68,10 @@ class Sweep:
         if self.chosen.alpha == 1:
             better = "no mixture with the base model ranks better than chance would have it"
             return f"the tuned weights as they are: {better}{within} ({figures})"
-        return f"{self.chosen.alpha:.0%} tuned weights, the rest the base model's: the best mixture{within} ({figures})"
+        gain = self.points[-1].validation - self.base.validation
+        share = f", for {(self.chosen.validation - self.base.validation) / gain:.0%} of their gain" if gain > 0 else ""
+        mixture = f"{self.chosen.alpha:.0%} tuned weights, the rest the base model's{share}"
+        return f"{mixture}: the best mixture{within} ({figures})"
 
     def to_json(self) -> dict[str, Any]:
         """Its part of a checkpoint's record."""

@@ -101,8 +101,11 @@ def test_the_choice_is_said_in_words() -> None:
         "the base model as it is: no share of the tuned weights ranks better (validation nDCG@10 0.5000, base 0.5000)"
     )
     assert choose([BASE, HALF, TUNED], 0.01).sentence == (
-        "50% tuned weights, the rest the base model's: the best mixture within the forgetting budget of 0.01 "
-        "(validation nDCG@10 0.7000, base 0.5000)"
+        "50% tuned weights, the rest the base model's, for 50% of their gain: the best mixture within the forgetting "
+        "budget of 0.01 (validation nDCG@10 0.7000, base 0.5000)"
+    )
+    assert choose(points((0.0, 0.5), (0.5, 0.6), (1.0, 0.5)), 0.0).sentence == (
+        "50% tuned weights, the rest the base model's: the best mixture (validation nDCG@10 0.6000, base 0.5000)"
     )
     assert choose([BASE, HALF, TUNED], 0.1).sentence.startswith("the tuned weights as they are: ")
 

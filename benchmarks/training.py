@@ -22,7 +22,7 @@ from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.judgments.graded import graded_queries
 from domain_embed.mining.hard_negatives import MiningReport, mine_hard_negatives
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import RankingObjective
+from domain_embed.settings import DomainSettings, RankingObjective
 from domain_embed.training.pairs import TrainingPairs, training_pairs
 from domain_embed.training.trainer import Trainer
 from domain_embed.training.validation import Measure, ValidationSet
@@ -34,7 +34,7 @@ def main() -> None:
     with aws_domain(arguments.services) as domain, tempfile.TemporaryDirectory() as scratch:
         pairs = shortened(_pairs(domain), arguments.words, arguments.pairs)
         seen = len(pairs.pairs) * domain.settings.training.epochs
-        our_s, our_path = _ours(domain, pairs, Path(scratch))
+        our_s, our_path = train_ours(domain.base, domain.settings, pairs, Path(scratch))
         peer_s, peer_path = _peer(domain, pairs, Path(scratch))
         figures = {name: _ndcg(domain, path) for name, path in
                    {"base": domain.base, "peer": peer_path, "ours": our_path}.items()}  # fmt: skip
@@ -68,11 +68,14 @@ def _pairs(domain: AwsDomain) -> TrainingPairs:
     return training_pairs(domain.splits, mined.read(), domain.passages)
 
 
-def _ours(domain: AwsDomain, pairs: TrainingPairs, scratch: Path) -> tuple[float, str]:
-    """One validation query and no mixtures keep the choice out of the timing: the peer has none."""
+def train_ours(base: str, settings: DomainSettings, pairs: TrainingPairs, scratch: Path) -> tuple[float, str]:
+    """Seconds, and the model's folder.
+
+    One validation query and no mixtures keep the choice out of the timing: the peer has none.
+    """
     validation = ValidationSet(["q"], [pairs.queries[0]], ["p"], [pairs.passages[0]], ["h"], {"q": {"p": 1}}, 0.0)
-    recipe = domain.settings.training.model_copy(update={"interpolation": ()})
-    trainer = Trainer(domain.base, domain.settings.model, recipe, pairs, validation, _latest_wins())
+    recipe = settings.training.model_copy(update={"interpolation": ()})
+    trainer = Trainer(base, settings.model, recipe, pairs, validation, _latest_wins())
     started = time.perf_counter()
     trained = trainer.train(scratch / "ours", {"benchmark": "training"}, NullTracker())
     return time.perf_counter() - started, str(trained.path)

@@ -24,7 +24,7 @@ from domain_embed.training.checkpoint import prepare_folder
 from domain_embed.training.fit import Fit
 from domain_embed.training.pairs import TrainingPairs
 from domain_embed.training.trainer import teaching_batches
-from domain_embed.training.validation import ValidationSet, rank_pool
+from domain_embed.training.validation import ValidationSet, measure
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 LAST = 3
@@ -150,6 +150,4 @@ def _ndcg(
     location: str, model: ModelSettings, validation: ValidationSet, passages: NDArray[np.float32] | None = None
 ) -> "pd.Series[float]":
     """By query id; `passages` are the model's vectors of the pool where they are there already."""
-    encoder = TorchEncoder.load(location, model)
-    known = encoder.encode_documents(validation.passages) if passages is None else passages
-    return ndcg_scores(rank_pool(validation, encoder.encode_queries(validation.queries), known), validation.qrels)
+    return measure(TorchEncoder.load(location, model), validation, ndcg_scores, passages)[0]

@@ -32,7 +32,7 @@ class Gradient:
 
     max_tokens: int
     precision: str
-    kept_tokens: int = KEPT_TOKENS
+    kept_tokens: int
 
     def add(self, model: "SentenceTransformer", queries: Sequence[str], passages: Sequence[str], loss: Loss) -> float:
         """The same gradient whatever is kept, up to rounding.

@@ -90,7 +90,12 @@ def _judgments(workspace: Workspace, passages: ParquetTable) -> pa.Table:
 
 
 def services_argument(description: str, default: str) -> str:
-    """The `--services` option of a benchmark."""
+    """The `--services` option of a benchmark that has no other."""
+    return str(services_parser(description, default).parse_args().services)
+
+
+def services_parser(description: str, default: str) -> argparse.ArgumentParser:
+    """A benchmark's options, with `--services`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--services", choices=["fast", "all"], default=default)
-    return str(parser.parse_args().services)
+    return parser

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.compute as pc
 
-from benchmarks.aws import AwsDomain, aws_domain
+from benchmarks.aws import AwsDomain, aws_domain, services_parser
 from domain_embed.contracts.ports import NullTracker
 from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.encoding.encoder import TorchEncoder
@@ -46,8 +46,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--services", choices=["fast", "all"], default="fast")
+    parser = services_parser(__doc__ or "", "fast")
     parser.add_argument("--words", type=int)
     parser.add_argument("--pairs", type=int)
     return parser.parse_args()

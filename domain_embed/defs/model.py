@@ -183,6 +183,7 @@ def _mixtures(sweep: Sweep) -> dg.MetadataValue:
             {
                 "alpha": point.alpha,
                 "validation": point.validation,
+                "standard error to tuned": point.error,
                 **{f"probe {name}": figure for name, figure in point.probes.items()},
                 "lost on probes": point.loss(sweep.base),
                 "kept": "yes" if point == sweep.chosen else "",

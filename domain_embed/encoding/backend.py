@@ -144,11 +144,9 @@ class _MeasuringEncoder(TorchEncoder):
 
     def _faster_for_few(self, queries: Sequence[str]) -> TorchEncoder | None:
         """OpenVINO with a stored conversion, where it makes these queries' vectors in less time."""
-        stored = openvino.load(self._machine.folder / self.document_fingerprint)
-        if stored is None:
+        if not openvino.is_kept(self._machine.folder / self.document_fingerprint):
             return None
-        model = load_model(self._name, self._settings, device="cpu")
-        other = openvino.OpenVinoEncoder(model, self._settings, stored, precision=self._machine.precision)
+        other = _converted(self._name, self._settings, self._machine, self.document_fingerprint)
         by_torch = super().encode_queries
         cosines = np.sum(by_torch(queries) * other.encode_queries(queries), axis=1)
         faster = _best_seconds(by_torch, queries) >= MIN_GAIN * _best_seconds(other.encode_queries, queries)

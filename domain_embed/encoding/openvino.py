@@ -150,8 +150,12 @@ def load(folder: Path) -> "openvino.Model | None":
     """What `save` kept, or None when there is nothing for this version of OpenVINO."""
     import openvino
 
-    path = _versioned(folder) / IR_FILE
-    return openvino.Core().read_model(path) if path.exists() else None
+    return openvino.Core().read_model(_versioned(folder) / IR_FILE) if is_kept(folder) else None
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether `save` kept a model for this version of OpenVINO."""
+    return (_versioned(folder) / IR_FILE).exists()
 
 
 def save(converted: "openvino.Model", folder: Path) -> None:

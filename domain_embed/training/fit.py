@@ -22,7 +22,7 @@ from domain_embed.contracts.progress import progress_bar
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.settings import CachedRankingObjective, ModelSettings, TrainingSettings
 from domain_embed.training.checkpoint import save_model
-from domain_embed.training.gradient import KEPT_TOKENS, Gradient
+from domain_embed.training.gradient import KEPT_BYTES, Gradient
 from domain_embed.training.objectives import BatchLoss
 from domain_embed.training.pairs import Batch, TrainingPairs
 from domain_embed.training.state import History, load_state, save_state
@@ -71,7 +71,7 @@ class Fit:
         self._pairs, self._epochs = pairs, epochs
         self._validation, self._ndcg = validation, ndcg
         cached = isinstance(settings.objective, CachedRankingObjective)
-        self._gradient = Gradient(settings.max_tokens, settings.precision, 0 if cached else KEPT_TOKENS)
+        self._gradient = Gradient(settings.max_tokens, settings.precision, 0 if cached else KEPT_BYTES)
         self._total_steps = sum(len(batches) for batches in epochs)
         self._best_passages: NDArray[np.float32] | None = None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 """Of the embeddings of queries (n, dim) and passages (m, dim)."""
 
-KEPT_TOKENS = 12_288
-"""Some 3 GB of graph for six layers of 384 dimensions in fp32; 64 queries with two passages of 90 tokens each fit."""
+KEPT_BYTES = 2_250_000_000
+"""64 queries with two passages of 90 tokens each fit for six layers of 384 dimensions."""
+KEPT_NUMBERS = 20
+"""What the graph of a BERT holds for each token, layer and dimension: counted, for texts of 128 tokens, with attention
+that keeps its weights."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,13 @@ class Gradient:
     Attributes:
         max_tokens: Where texts are cut.
         precision: As in the settings.
-        kept_tokens: How many tokens' graph is kept from the forward to the backward pass, padding included. What is
-            beyond goes forward once more: with 0 all of it does, and one forward pass at a time is in memory.
+        kept_bytes: About how much of the graph is kept from the forward to the backward pass. What is beyond goes
+            forward once more: with 0 all of it does, and one forward pass at a time is in memory.
     """
 
     max_tokens: int
     precision: str
-    kept_tokens: int
+    kept_bytes: int
 
     def add(self, model: "SentenceTransformer", queries: Sequence[str], passages: Sequence[str], loss: Loss) -> float:
         """The same gradient whatever is kept, up to rounding.
@@ -44,11 +47,12 @@ class Gradient:
         import torch
 
         sides, leaves, tokens = [], [], 0
+        kept_tokens = self.kept_bytes // bytes_per_token(model)
         for texts in (queries, passages):
             made = []
             for rows, inputs in passes(model, texts, self.max_tokens):
                 tokens += inputs["input_ids"].numel()
-                with torch.set_grad_enabled(tokens <= self.kept_tokens):
+                with torch.set_grad_enabled(tokens <= kept_tokens):
                     made.append((rows, inputs, self._forward(model, inputs)))
             order = np.argsort(np.concatenate([rows for rows, _, _ in made]))
             embeddings = torch.cat([embedding.detach() for _, _, embedding in made])
@@ -65,3 +69,9 @@ class Gradient:
         with autocast(model.device.type, self.precision):
             embedding: Tensor = model(dict(inputs))["sentence_embedding"]  # the model adds to what it is given
         return embedding
+
+
+def bytes_per_token(model: "SentenceTransformer") -> int:
+    """About what the graph of one token holds, padding included, when every layer is trained."""
+    config: Any = model.transformers_model.config  # type: ignore[union-attr]
+    return 4 * KEPT_NUMBERS * int(config.num_hidden_layers) * int(config.hidden_size)

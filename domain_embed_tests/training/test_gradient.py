@@ -1,5 +1,6 @@
 """Whatever is kept of the graph: the same gradient of the real model, in memory that does not grow with the batch."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,14 +9,15 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from domain_embed.settings import TrainingSettings
 from domain_embed.training import forward
-from domain_embed.training.gradient import Gradient
+from domain_embed.training.gradient import Gradient, bytes_per_token
 from domain_embed.training.loss import masked_ranking_loss
 from domain_embed.training.trainable import trainable_model
 from domain_embed_tests import scenario
+from domain_embed_tests.encoding.tiny_models import tiny_encoder
 from domain_embed_tests.training.scenario import MODEL
 
 SETTINGS = TrainingSettings(frozen_layers=4, precision="fp32")
-ALL = 10**9
+ALL = 10**12
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +41,17 @@ def loss(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
 
 
 def gradients(
-    model: Any, queries: list[str], passages: list[str], *, kept_tokens: int
+    model: Any, queries: list[str], passages: list[str], *, kept_bytes: int
 ) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
-    value = Gradient(64, "fp32", kept_tokens).add(model, queries, passages, loss)
+    value = Gradient(64, "fp32", kept_bytes).add(model, queries, passages, loss)
     return value, {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
 
 
 @pytest.mark.parametrize("kept_tokens", [0, 300])
 def test_the_gradient_is_the_same_whatever_is_kept(model: Any, kept_tokens: int) -> None:
-    whole_loss, whole = gradients(model, *texts(12), kept_tokens=ALL)
-    cached_loss, cached = gradients(model, *texts(12), kept_tokens=kept_tokens)
+    whole_loss, whole = gradients(model, *texts(12), kept_bytes=ALL)
+    cached_loss, cached = gradients(model, *texts(12), kept_bytes=kept_tokens * bytes_per_token(model))
     assert cached_loss == pytest.approx(whole_loss, rel=1e-5)
     assert cached.keys() == whole.keys() != set()
     for name, gradient in whole.items():
@@ -78,23 +80,34 @@ class Kept:
         self.held.now -= self.size
 
 
-def most_held(model: Any, n: int, *, kept_tokens: int) -> int:
+def most_held(model: Any, n: int, *, kept_bytes: int) -> int:
     """In a batch of n equal pairs, so that all forward passes are alike."""
     held, ([query], [passage]) = Held(), texts(1)
     with saved_tensors_hooks(held.pack, lambda kept: kept.tensor):
-        gradients(model, n * [query], n * [passage], kept_tokens=kept_tokens)
+        gradients(model, n * [query], n * [passage], kept_bytes=kept_bytes)
     assert held.now == 0
     return held.most
 
 
 def test_memory_of_the_cached_gradient_does_not_grow_with_the_batch(model: Any) -> None:
-    small, large = (most_held(model, n, kept_tokens=0) for n in (8, 32))
+    small, large = (most_held(model, n, kept_bytes=0) for n in (8, 32))
     assert large < 1.05 * small
-    assert most_held(model, 32, kept_tokens=ALL) > 3 * large
+    assert most_held(model, 32, kept_bytes=ALL) > 3 * large
 
 
 def test_no_more_is_held_than_is_to_be_kept(model: Any) -> None:
     """Six passes' tokens: of eight, twenty or forty pairs, the graph of no more."""
-    medium, large = (most_held(model, n, kept_tokens=6 * 128) for n in (20, 40))
+    medium, large = (most_held(model, n, kept_bytes=6 * 128 * bytes_per_token(model)) for n in (20, 40))
     assert large < 1.05 * medium
-    assert medium > 3 * most_held(model, 20, kept_tokens=0)
+    assert medium > 3 * most_held(model, 20, kept_bytes=0)
+
+
+def test_of_a_deeper_model_the_graph_of_fewer_tokens_is_kept(minilm_path: str, tmp_path: Path) -> None:
+    """The same limit in bytes holds of eight layers what it holds of two, though the whole graph is larger."""
+    models = [tiny_encoder(tmp_path / str(layers), minilm_path, layers=layers) for layers in (2, 8)]
+    kept_bytes = 12 * 128 * bytes_per_token(models[0])
+    whole = [most_held(model, 40, kept_bytes=ALL) for model in models]
+    shallow, deep = (most_held(model, 40, kept_bytes=kept_bytes) for model in models)
+    assert whole[1] > 3 * whole[0]
+    assert shallow < whole[0]
+    assert 0.5 * shallow < deep < 1.2 * shallow

@@ -72,7 +72,9 @@ def train_ours(base: str, settings: DomainSettings, pairs: TrainingPairs, scratc
 
     One validation query and no mixtures keep the choice out of the timing: the peer has none.
     """
-    validation = ValidationSet(["q"], [pairs.queries[0]], ["p"], [pairs.passages[0]], ["h"], {"q": {"p": 1}}, 0.0)
+    validation = ValidationSet(
+        ["q"], [pairs.queries[0]], ["p"], [pairs.passages[0]], ["h"], {"q": {"p": 1}}, {"q": 0.0}
+    )
     recipe = settings.training.model_copy(update={"interpolation": ()})
     trainer = Trainer(base, settings.model, recipe, pairs, validation, _latest_wins())
     started = time.perf_counter()

@@ -160,12 +160,14 @@ class TrainingSettings(Section):
     """How many of the lowest transformer layers are left as they are too: each saves its share of the backward pass."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto` takes bf16 where the processor has it."""
-    validation_depth: int = Field(10, ge=10)
-    """Each epoch ranks the validation positives among this many of every query's nearest base-model passages."""
+    validation_depth: int = Field(20, ge=10)
+    """Each epoch ranks the validation positives among this many of every query's nearest base-model passages. What a
+    tuned model ranks too high is often not among the first ten, so that a smaller pool flatters it."""
     interpolation: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
-    """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept, the
-    tuned weights where a mixture is ahead by less than the standard error. All of one and all of the other are always
-    weighed, so that the result is never worse than the base model there."""
+    """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept. A
+    mixture ahead of the tuned weights by less than the standard error gives way to them, if they are ahead of the base
+    model by more than one. All of one and all of the other are always weighed, so that the result is never worse than
+    the base model there."""
     forgetting: ForgettingSettings = ForgettingSettings()
     """What the kept weights may have forgotten of other subjects than this domain's."""
     save_every_steps: int = Field(25, ge=1)

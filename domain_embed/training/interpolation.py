@@ -87,14 +87,16 @@ def choose(points: Sequence[MixturePoint], budget: float) -> Sweep:
 
     Alpha 0 loses nothing, so that there always is one, never worse than the base model on validation. Of equals the
     smaller alpha is taken: it forgets less. A mixture that is ahead of the tuned weights by less than the standard
-    error is not: it would hold back what was learned for nothing.
+    error is not, where these are ahead of the base model by more than one: it would hold back what was learned for
+    nothing. Where it is not sure that anything was learned, the mixture is the smaller risk.
     """
     by_alpha = tuple(sorted(points, key=lambda point: point.alpha))
     base, tuned = by_alpha[0], by_alpha[-1]
     within = [point for point in by_alpha if point.loss(base) <= budget]
     best = max(within, key=lambda point: point.validation)
-    by_luck = best.validation - tuned.validation < best.error and tuned.validation >= base.validation
-    return Sweep(by_alpha, tuned if by_luck and tuned in within else best, budget)
+    learned = tuned.validation - base.validation >= base.error
+    by_luck = best.validation - tuned.validation < best.error
+    return Sweep(by_alpha, tuned if learned and by_luck and tuned in within else best, budget)
 
 
 def interpolated(base: "SentenceTransformer", tuned: "SentenceTransformer", alpha: float) -> "SentenceTransformer":
@@ -140,10 +142,13 @@ class Mixer:
                 _report(points[-1], tracker)
                 progress.update(1)
 
-            weigh(0.0, self.validation.base_ndcg)
-            weigh(1.0, tuned_ndcg)
+            base_error = 0.0
             if shares:
                 tuned, _ = measure(self._encoder(1.0), self.validation, self.ndcg, tuned_vectors)
+                base = [self.validation.base_scores[query_id] for query_id in tuned.index]
+                base_error = _standard_error(tuned - base)
+            weigh(0.0, self.validation.base_ndcg, base_error)
+            weigh(1.0, tuned_ndcg)
             for share in shares:
                 scores, vectors[share] = measure(self._encoder(share), self.validation, self.ndcg)
                 weigh(share, float(scores.mean()), _standard_error(scores - tuned))

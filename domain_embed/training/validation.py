@@ -1,6 +1,6 @@
 """Validation: how well a model in training ranks the validation queries' positives among their near misses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,13 +57,19 @@ class ValidationSet:
     passages: Sequence[str]
     content_hashes: Sequence[str]
     qrels: Qrels
-    base_ndcg: float
+    base_scores: Mapping[str, float]
+    """nDCG@10 of the base model by query id."""
+
+    @property
+    def base_ndcg(self) -> float:
+        """Their mean."""
+        return float(np.mean(list(self.base_scores.values())))
 
 
 def validation_set(
     splits: pa.Table, collection: Collection, encoder: Encoder, depth: int, ndcg: Measure
 ) -> ValidationSet:
-    """The validation split with a pool from the base model's collection, and the base model's own nDCG@10 in it."""
+    """The validation split with a pool from the base model's collection, and the base model's own scores in it."""
     texts, qrels = graded_queries(splits.filter(pc.equal(splits["split"], "validation")))
     vectors = encoder.encode_queries(list(texts.values()))
     near = collection.search_dense(vectors, depth)
@@ -77,10 +83,10 @@ def validation_set(
         passages=[embedded_text(point.title, point.text) for point in points],
         content_hashes=[point.content_hash for point in points],
         qrels=qrels,
-        base_ndcg=0.0,
+        base_scores={},
     )
     scores = validate(pool, vectors, np.stack([point.dense for point in points]), ndcg)
-    return replace(pool, base_ndcg=float(scores.mean()))
+    return replace(pool, base_scores=scores.to_dict())
 
 
 def measure(

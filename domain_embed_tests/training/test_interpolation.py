@@ -23,7 +23,7 @@ BASE = MixturePoint(0.0, 0.5, {"law": 0.8, "medicine": 0.6})
 HALF = MixturePoint(0.5, 0.7, {"law": 0.79, "medicine": 0.6})
 TUNED = MixturePoint(1.0, 0.9, {"law": 0.7, "medicine": 0.58})
 SET = ValidationSet(["q1", "q2"], ["ask", "why"], ["a", "b"], ["text a", "text b"], ["ha", "hb"],
-                    {"q1": {"a": 1}, "q2": {"b": 1}}, 0.25)  # fmt: skip
+                    {"q1": {"a": 1}, "q2": {"b": 1}}, {"q1": 0.5, "q2": 0.0})  # fmt: skip
 PROBE = Probe("law", ["p"], ["who"], ["a", "b"], ["text a", "text b"], {"p": {"b": 1}})
 
 
@@ -62,17 +62,19 @@ def test_without_probes_validation_decides_and_ties_go_to_the_smaller_share(
 @pytest.mark.parametrize(
     ("base", "half", "tuned", "alpha"),
     [
-        (0.5, (0.62, 0.03), 0.6, 1.0),
-        (0.5, (0.62, 0.02), 0.6, 0.5),
-        (0.5, (0.62, 0.01), 0.6, 0.5),
-        (0.61, (0.62, 0.03), 0.6, 0.5),
+        ((0.5, 0.0625), (0.62, 0.03), 0.6, 1.0),
+        ((0.5, 0.125), (0.62, 0.03), 0.6, 0.5),
+        ((0.5, 0.0625), (0.62, 0.02), 0.6, 0.5),
+        ((0.5, 0.0625), (0.62, 0.01), 0.6, 0.5),
+        ((0.5, 0.125), (0.59, 0.03), 0.6, 1.0),
+        ((0.61, 0.0625), (0.62, 0.03), 0.6, 0.5),
     ],
 )
-def test_a_mixture_ahead_by_less_than_the_standard_error_gives_way_to_tuned_weights_that_beat_the_base(
-    base: float, half: tuple[float, float], tuned: float, alpha: float
+def test_a_mixture_ahead_by_less_than_chance_gives_way_to_tuned_weights_that_beat_the_base_by_more(
+    base: tuple[float, float], half: tuple[float, float], tuned: float, alpha: float
 ) -> None:
-    mixture = MixturePoint(0.5, half[0], error=half[1])
-    assert choose([MixturePoint(0.0, base), mixture, MixturePoint(1.0, tuned)], 0.0).chosen.alpha == alpha
+    points = [MixturePoint(share, figure, error=error) for share, (figure, error) in ((0.0, base), (0.5, half))]
+    assert choose([*points, MixturePoint(1.0, tuned)], 0.0).chosen.alpha == alpha
 
 
 def test_tuned_weights_over_the_budget_are_not_taken_for_luck_of_the_mixture() -> None:
@@ -152,7 +154,8 @@ def encoded(monkeypatch: pytest.MonkeyPatch, scores: Mapping[Asked, Sequence[flo
     ) -> tuple["pd.Series[float]", float]:
         asked.append((encoder, getattr(pool, "name", "")))
         assert vectors is None or vectors == encoder
-        return pd.Series(scores[asked[-1]]), encoder
+        found = scores[asked[-1]]
+        return pd.Series(found, pool.query_ids[: len(found)]), encoder
 
     monkeypatch.setattr(Mixer, "_encoder", lambda self, alpha: alpha)
     monkeypatch.setattr(interpolation, "measure", measured)
@@ -170,8 +173,9 @@ def test_only_tuned_weights_and_mixtures_are_weighed(monkeypatch: pytest.MonkeyP
     assert vectors == {0.5: 0.5}
     assert [(point.alpha, point.validation) for point in sweep.points] == [(0.0, 0.25), (0.5, 0.75), (1.0, 0.5)]
     assert log.of("interpolation/validation") == [(0, 0.25), (100, 0.5), (50, 0.75)]
-    # The differences to the tuned weights are 0 and 0.5: their mean is 0.25, its standard error 0.25 / √2.
-    assert [point.error for point in sweep.points] == pytest.approx([0.0, 0.25 / 2**0.5, 0.0])
+    # The mixture's differences to the tuned weights are 0 and 0.5: their mean is 0.25, its standard error 0.25 / √2.
+    # Those of the base model are 0 and -0.5.
+    assert [point.error for point in sweep.points] == pytest.approx([0.25 / 2**0.5, 0.25 / 2**0.5, 0.0])
     assert sweep.chosen.alpha == 0.5
 
 

@@ -24,7 +24,7 @@ SET = ValidationSet(
     passages=["text c", "text a", "text b"],
     content_hashes=["hash c", "hash a", "hash b"],
     qrels={"q1": {"a": 1}, "q2": {"c": 1, "b": 1}},
-    base_ndcg=0.5,
+    base_scores={"q1": 0.5, "q2": 0.5},
 )
 
 
@@ -72,7 +72,7 @@ def test_a_model_that_gives_no_numbers_is_an_error() -> None:
 def test_no_more_than_ten_are_ranked_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     many = ValidationSet(
         [f"q{n}" for n in range(5)], [f"q{n}" for n in range(5)], [f"p{n:02}" for n in range(30)],
-        [f"p{n:02}" for n in range(30)], [f"h{n}" for n in range(30)], {f"q{n}": {"p00": 1} for n in range(5)}, 0.0,
+        [f"p{n:02}" for n in range(30)], [f"h{n}" for n in range(30)], {f"q{n}": {"p00": 1} for n in range(5)}, {},
     )  # fmt: skip
     runs: list[Run] = []
 

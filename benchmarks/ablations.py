@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
+from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import dense_run
 from benchmarks.quality import prepare, run_stale
 from domain_embed.defs.runs import upstream
@@ -46,9 +46,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 def main() -> None:
     """One table row per variant, one column per domain."""
     arguments = parse()
-    cut = Cut(arguments.train_queries, arguments.test_queries, arguments.distractors)
     figures: dict[tuple[str, str], list[float]] = {}
-    with domains(arguments.domains, cut) as chosen:
+    with domains(arguments.domains, cut_asked(arguments)) as chosen:
         for domain in chosen:
             base = Path(resolve_model(DomainSettings().model.base, domain.folder))
             print(f"{domain.name} base {mean_ndcg(dense_run(domain, base), domain.qrels['test']):.4f}", flush=True)
@@ -65,13 +64,9 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--domains", nargs="+", choices=NAMES, default=("naics", "covidqa", "community"))
+    parser = domains_parser(__doc__ or "", ("naics", "covidqa", "community"))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=tuple(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train-queries", type=int)
-    parser.add_argument("--test-queries", type=int)
-    parser.add_argument("--distractors", type=int)
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from benchmarks.domains import NAMES, Cut, Domain, domains
+from benchmarks.domains import NAMES, Domain, cut_asked, domains, domains_parser
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import open_instance, run_assets, upstream
 from domain_embed.new_domain import beir_settings
@@ -15,20 +15,15 @@ from domain_embed.stores.workspace import Workspace
 def main() -> None:
     """One domain after the other; what was made in `--home` is made once."""
     chosen = _arguments()
-    cut = Cut(chosen.train_queries, chosen.test_queries, chosen.distractors)
-    with domains(chosen.domains, cut) as found:
+    with domains(chosen.domains, cut_asked(chosen)) as found:
         for domain in found:
             workspace = _workspace(domain, chosen.home or domain.folder.parent / "home", chosen.probe_pairs)
             _print(domain.name, _diagnosed(workspace))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--domains", nargs="+", choices=NAMES, default=list(NAMES))
+    parser = domains_parser(__doc__ or "", NAMES)
     parser.add_argument("--home", type=Path, help="keep what was made here; default: a temporary folder")
-    parser.add_argument("--train-queries", type=int)
-    parser.add_argument("--test-queries", type=int)
-    parser.add_argument("--distractors", type=int)
     parser.add_argument("--probe-pairs", type=int, default=DiagnosisSettings().probe_pairs)
     return parser.parse_args()
 

@@ -3,11 +3,12 @@
 All systems of a comparison get the same cut: training queries and distractors are drawn once, by a seed.
 """
 
+import argparse
 import json
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,20 @@ class Domain:
             for query_id, grades in self.qrels["train"].items()
             for passage_id in grades
         ]
+
+
+def domains_parser(description: str, default: Sequence[str]) -> argparse.ArgumentParser:
+    """A benchmark's options, with which domains it takes and how much of each."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--domains", nargs="+", choices=NAMES, default=default)
+    for name in ("--train-queries", "--test-queries", "--distractors"):
+        parser.add_argument(name, type=int)
+    return parser
+
+
+def cut_asked(arguments: argparse.Namespace) -> Cut:
+    """What these options say."""
+    return Cut(arguments.train_queries, arguments.test_queries, arguments.distractors)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ mixtures, the one that `training.forgetting.budget` chooses, and its test figure
 import argparse
 from typing import Any
 
-from benchmarks.domains import DATASETS, NAMES, Cut, Domain, domains, home_of
+from benchmarks.domains import DATASETS, NAMES, Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.quality import prepare, run_product
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.new_domain import beir_settings
@@ -19,8 +19,7 @@ SHARES = (0.25, 0.5, 0.75)
 def main() -> None:
     """One table per domain."""
     arguments = parse()
-    cut = Cut(arguments.train_queries, arguments.test_queries, arguments.distractors)
-    with domains(arguments.domains, cut) as chosen:
+    with domains(arguments.domains, cut_asked(arguments)) as chosen:
         for domain in chosen:
             probes = [name for name in arguments.probes if name != domain.name]
             workspace = prepare(home_of(domain), domain, settings(domain, probes, arguments))
@@ -32,15 +31,11 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The options; of the demo domain there is no folder to probe with."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = domains_parser(__doc__ or "", ("naics", "covidqa", "community"))
     folders = [name for name in NAMES if name != "aws"]
-    parser.add_argument("--domains", nargs="+", choices=NAMES, default=("naics", "covidqa", "community"))
     parser.add_argument("--probes", nargs="+", choices=folders, default=("scifact", "covidqa", "medquad"))
     parser.add_argument("--budget", type=float, default=ForgettingSettings().budget)
     parser.add_argument("--probe-passages", type=int, default=ForgettingSettings().max_passages)
-    parser.add_argument("--train-queries", type=int)
-    parser.add_argument("--test-queries", type=int)
-    parser.add_argument("--distractors", type=int)
     return parser.parse_args()
 
 

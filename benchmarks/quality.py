@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.domains import NAMES, Cut, Domain, domains, home_of
+from benchmarks.domains import NAMES, Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import RunOutcome, make_plan, open_instance, run_assets
@@ -46,9 +46,8 @@ class Ours:
 def main() -> None:
     """One line per system and domain, then the gains over base and the comparisons with the peers."""
     arguments = parse()
-    cut = Cut(arguments.train_queries, arguments.test_queries, arguments.distractors)
     results = []
-    with domains(arguments.domains, cut) as chosen:
+    with domains(arguments.domains, cut_asked(arguments)) as chosen:
         for domain in chosen:
             print(f"== {domain.name}: {len(domain.passages)} passages, " + ", ".join(
                 f"{len(qrels)} {split}" for split, qrels in domain.qrels.items()), flush=True)  # fmt: skip
@@ -61,12 +60,8 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--domains", nargs="+", choices=NAMES, default=NAMES)
+    parser = domains_parser(__doc__ or "", NAMES)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=tuple(PEERS))
-    parser.add_argument("--train-queries", type=int)
-    parser.add_argument("--test-queries", type=int)
-    parser.add_argument("--distractors", type=int)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

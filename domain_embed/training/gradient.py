@@ -73,5 +73,5 @@ class Gradient:
 
 def bytes_per_token(model: "SentenceTransformer") -> int:
     """About what the graph of one token holds, padding included, when every layer is trained."""
-    config: Any = model.transformers_model.config  # type: ignore[union-attr]
+    config: Any = model.transformers_model.config
     return 4 * KEPT_NUMBERS * int(config.num_hidden_layers) * int(config.hidden_size)

@@ -86,7 +86,7 @@ def validation_set(
         base_scores={},
     )
     scores = validate(pool, vectors, np.stack([point.dense for point in points]), ndcg)
-    return replace(pool, base_scores=scores.to_dict())
+    return replace(pool, base_scores={str(query_id): score for query_id, score in scores.items()})
 
 
 def measure(

@@ -1,8 +1,8 @@
 """Validation: each share of the tuned weights among more and more passages, and on the test queries.
 
-The model is the one that the defaults train. A pool holds the positives of the validation queries and so many of the
-nearest passages of each by the base model; the last column, and the test queries, have all passages. nDCG@10, as
-differences to the base model.
+The model is what the defaults train, whether or not it is better than the base model. A pool holds the positives of the
+validation queries and so many of the nearest passages of each by the base model; the last column, and the test queries,
+have all passages. nDCG@10, as differences to the base model.
 """
 
 import argparse
@@ -11,13 +11,17 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.ablations import train
-from benchmarks.domains import Domain, cut_asked, domains, domains_parser
+from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
+from benchmarks.quality import prepare, run_stale
+from benchmarks.training import train_ours
+from domain_embed.defs.runs import upstream
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import load_model, resolve_model
 from domain_embed.evaluation.measures import mean_ndcg
-from domain_embed.settings import DomainSettings, ModelSettings
+from domain_embed.new_domain import beir_settings
+from domain_embed.settings import ModelSettings
 from domain_embed.training.interpolation import interpolated
+from domain_embed.training.pairs import training_pairs
 
 DEPTHS = (10, 20, 50)
 SHARES = (0.0, 0.5, 0.75, 1.0)
@@ -39,8 +43,7 @@ def parse() -> argparse.Namespace:
 
 def table(domain: Domain) -> list[str]:
     """One row per share of the tuned weights, in Markdown."""
-    base = load_model(resolve_model(DomainSettings().model.base, domain.folder), ModelSettings())
-    tuned = load_model(str(train(domain, "no mixtures", 0, "")), ModelSettings())
+    base, tuned = (load_model(path, ModelSettings()) for path in trained(domain))
     models = {share: Embedded(domain, TorchEncoder(interpolated(base, tuned, share), ModelSettings()))
               for share in SHARES}  # fmt: skip
     pools = [models[0.0].pool(depth) for depth in DEPTHS]
@@ -58,6 +61,17 @@ def table(domain: Domain) -> list[str]:
         "|---" * (len(head) + 2) + "|",
         *(f"| {share:g} | {' | '.join(_cells(row, figures[0.0], share))} |" for share, row in figures.items()),
     ]
+
+
+def trained(domain: Domain) -> tuple[str, str]:
+    """The folders of the base model and of the tuned one."""
+    settings = beir_settings(domain.folder)
+    workspace = prepare(home_of(domain), domain, settings)
+    run_stale(workspace, upstream("hard_negatives"))
+    tables, base = workspace.tables, resolve_model(settings.model.base, domain.folder)
+    pairs = training_pairs(tables.read("splits").read(), tables.read("hard_negatives").read(), tables.read("passages"))
+    _, tuned = train_ours(base, settings, pairs, domain.folder / "tuned")
+    return base, tuned
 
 
 class Embedded:

@@ -2,7 +2,8 @@
 
 One setting is changed at a time; the rest stays as `domain-embed init` writes it. Figures are nDCG@10 of the model that
 is kept on the test queries, by exact search over all passages, as differences to the defaults of the same domain and
-seed; and that of the base model.
+seed; and that of the base model. Where the product refuses to train so (the teacher of a distillation is not shown to
+rank better than the base model) the cell says it.
 """
 
 import argparse
@@ -13,11 +14,15 @@ from typing import Any
 from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import dense_run
 from benchmarks.quality import prepare, run_stale
+from domain_embed.contracts.errors import TrainingError
 from domain_embed.defs.runs import upstream
 from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DomainSettings
+
+Figures = dict[tuple[str, str], dict[int, float]]
+"""By variant and domain: nDCG@10 by seed, without those that were refused."""
 
 FIRST_ROUND = "<the defaults' checkpoint>"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -38,6 +43,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "64 tokens": {"training": {"max_tokens": 64}},
     "256 tokens": {"training": {"max_tokens": 256}},
     "symmetric": {"training": {"objective": {"kind": "ranking", "symmetric": True}}},
+    "distillation": {"training": {"objective": {"kind": "distill_kl"}}, "reranker": {"source": "train"}},
     "no mixtures": {"training": {"interpolation": ()}},
     "second round": {"mining": {"miners": ("dense", "checkpoint"), "checkpoint": FIRST_ROUND}},
 }
@@ -46,7 +52,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 def main() -> None:
     """One table row per variant, one column per domain."""
     arguments = parse()
-    figures: dict[tuple[str, str], list[float]] = {}
+    figures: Figures = {}
     with domains(arguments.domains, cut_asked(arguments)) as chosen:
         for domain in chosen:
             base = Path(resolve_model(DomainSettings().model.base, domain.folder))
@@ -54,11 +60,15 @@ def main() -> None:
             for seed in range(arguments.seeds):
                 first_round = ""
                 for variant in dict.fromkeys(["defaults", *arguments.variants]):
-                    model = train(domain, variant, seed, first_round)
+                    found = figures.setdefault((variant, domain.name), {})
+                    try:
+                        model = train(domain, variant, seed, first_round)
+                    except TrainingError as error:
+                        print(f"{domain.name} seed {seed} {variant}: refused, {error}", flush=True)
+                        continue
                     first_round = first_round or model.name
-                    figure = mean_ndcg(dense_run(domain, model), domain.qrels["test"])
-                    figures.setdefault((variant, domain.name), []).append(figure)
-                    print(f"{domain.name} seed {seed} {variant}: {figure:.4f}", flush=True)
+                    found[seed] = mean_ndcg(dense_run(domain, model), domain.qrels["test"])
+                    print(f"{domain.name} seed {seed} {variant}: {found[seed]:.4f}", flush=True)
     print(table(figures, [domain.name for domain in chosen]))
 
 
@@ -87,19 +97,25 @@ def settings(folder: Path, variant: str, seed: int, first_round: str) -> DomainS
     return DomainSettings.model_validate(values)
 
 
-def table(figures: dict[tuple[str, str], list[float]], names: list[str]) -> str:
+def table(figures: Figures, names: list[str]) -> str:
     """Mean difference to the defaults, and its spread over seeds, as a Markdown table."""
     lines = ["| variant | " + " | ".join(names) + " | mean |", "|---" * (len(names) + 2) + "|"]
     for variant in dict.fromkeys(variant for variant, _ in figures):
         cells, means = [], []
         for name in names:
             found, default = figures[variant, name], figures["defaults", name]
-            values = found if variant == "defaults" else [a - b for a, b in zip(found, default, strict=True)]
-            means.append(mean(values))
-            spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{means[-1]:.3f}{spread}" if variant == "defaults" else f"{means[-1]:+.3f}{spread}")
-        lines.append(f"| {variant} | " + " | ".join(cells) + f" | {mean(means):+.3f} |")
+            values = [figure - (0 if variant == "defaults" else default[seed]) for seed, figure in found.items()]
+            cells.append(_cell(values, variant))
+            means += [mean(values)] if values else []
+        lines.append(f"| {variant} | " + " | ".join([*cells, _cell([mean(means)] if means else [], variant)]) + " |")
     return "\n".join(lines)
+
+
+def _cell(values: list[float], variant: str) -> str:
+    if not values:
+        return "refused"
+    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{mean(values):.3f}{spread}" if variant == "defaults" else f"{mean(values):+.3f}{spread}"
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 
 KEPT_BYTES = 2_250_000_000
 """64 queries with two passages of 90 tokens each fit for six layers of 384 dimensions."""
-KEPT_NUMBERS = 20
-"""What the graph of a BERT holds for each token, layer and dimension: counted, for texts of 128 tokens, with attention
-that keeps its weights."""
+KEPT_NUMBERS = 16.4
+"""What the graph of a BERT holds for each token, layer and dimension, counted; attention's weights come on top."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,12 @@ class Gradient:
         """
         import torch
 
-        sides, leaves, tokens = [], [], 0
-        kept_tokens = self.kept_bytes // bytes_per_token(model)
+        sides, leaves, held = [], [], 0
         for texts in (queries, passages):
             made = []
             for rows, inputs in passes(model, texts, self.max_tokens):
-                tokens += inputs["input_ids"].numel()
-                with torch.set_grad_enabled(tokens <= kept_tokens):
+                held += graph_bytes(model, *inputs["input_ids"].shape)
+                with torch.set_grad_enabled(held <= self.kept_bytes):
                     made.append((rows, inputs, self._forward(model, inputs)))
             order = np.argsort(np.concatenate([rows for rows, _, _ in made]))
             embeddings = torch.cat([embedding.detach() for _, _, embedding in made])
@@ -71,7 +69,14 @@ class Gradient:
         return embedding
 
 
-def bytes_per_token(model: "SentenceTransformer") -> int:
-    """About what the graph of one token holds, padding included, when every layer is trained."""
+def graph_bytes(model: "SentenceTransformer", texts: int, tokens: int) -> int:
+    """About what the graph of a forward pass in fp32 holds, when every layer is trained.
+
+    Args:
+        model: It tells its layers, dimensions and attention heads.
+        texts: How many.
+        tokens: Of each, padding included; each head of each layer weighs every token for every token.
+    """
     config: Any = model.transformers_model.config
-    return 4 * KEPT_NUMBERS * int(config.num_hidden_layers) * int(config.hidden_size)
+    numbers = KEPT_NUMBERS * config.hidden_size + config.num_attention_heads * tokens
+    return round(4 * texts * tokens * config.num_hidden_layers * numbers)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from domain_embed.settings import TrainingSettings
+from domain_embed.settings import ModelSettings, TrainingSettings
 from domain_embed.training import forward
-from domain_embed.training.gradient import Gradient, bytes_per_token
+from domain_embed.training.gradient import Gradient, graph_bytes
 from domain_embed.training.loss import masked_ranking_loss
 from domain_embed.training.trainable import trainable_model
 from domain_embed_tests import scenario
@@ -51,7 +51,7 @@ def gradients(
 @pytest.mark.parametrize("kept_tokens", [0, 300])
 def test_the_gradient_is_the_same_whatever_is_kept(model: Any, kept_tokens: int) -> None:
     whole_loss, whole = gradients(model, *texts(12), kept_bytes=ALL)
-    cached_loss, cached = gradients(model, *texts(12), kept_bytes=kept_tokens * bytes_per_token(model))
+    cached_loss, cached = gradients(model, *texts(12), kept_bytes=graph_bytes(model, 1, kept_tokens))
     assert cached_loss == pytest.approx(whole_loss, rel=1e-5)
     assert cached.keys() == whole.keys() != set()
     for name, gradient in whole.items():
@@ -97,7 +97,7 @@ def test_memory_of_the_cached_gradient_does_not_grow_with_the_batch(model: Any) 
 
 def test_no_more_is_held_than_is_to_be_kept(model: Any) -> None:
     """Six passes' tokens: of eight, twenty or forty pairs, the graph of no more."""
-    medium, large = (most_held(model, n, kept_bytes=6 * 128 * bytes_per_token(model)) for n in (20, 40))
+    medium, large = (most_held(model, n, kept_bytes=6 * graph_bytes(model, 1, 128)) for n in (20, 40))
     assert large < 1.05 * medium
     assert medium > 3 * most_held(model, 20, kept_bytes=0)
 
@@ -105,9 +105,29 @@ def test_no_more_is_held_than_is_to_be_kept(model: Any) -> None:
 def test_of_a_deeper_model_the_graph_of_fewer_tokens_is_kept(minilm_path: str, tmp_path: Path) -> None:
     """The same limit in bytes holds of eight layers what it holds of two, though the whole graph is larger."""
     models = [tiny_encoder(tmp_path / str(layers), minilm_path, layers=layers) for layers in (2, 8)]
-    kept_bytes = 12 * 128 * bytes_per_token(models[0])
+    kept_bytes = graph_bytes(models[0], 48, 32)
     whole = [most_held(model, 40, kept_bytes=ALL) for model in models]
     shallow, deep = (most_held(model, 40, kept_bytes=kept_bytes) for model in models)
     assert whole[1] > 3 * whole[0]
     assert shallow < whole[0]
     assert 0.5 * shallow < deep < 1.2 * shallow
+
+
+@pytest.mark.parametrize("tokens", [64, 256])
+def test_what_a_graph_holds_is_known_before(minilm_path: str, tokens: int) -> None:
+    """Within a twentieth, for short texts and for long ones, whose attention weighs more."""
+    model: Any = trainable_model(minilm_path, ModelSettings(), TrainingSettings(precision="fp32"))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    storages: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    [(_, inputs)] = forward.passes(model, [" ".join(300 * ["word"])], tokens)
+    with saved_tensors_hooks(pack, lambda kept: kept):
+        kept_alive = model(inputs)["sentence_embedding"]
+    assert kept_alive.requires_grad
+    assert sum(storages.values()) == pytest.approx(graph_bytes(model, 1, tokens), rel=0.05)

@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "word embeddings trained": {"training": {"freeze_embeddings": False}},
     "three layers frozen": {"training": {"frozen_layers": 3}},
     "64 tokens": {"training": {"max_tokens": 64}},
-    "256 tokens": {"training": {"max_tokens": 256}},
+    "128 tokens": {"training": {"max_tokens": 128}},
     "symmetric": {"training": {"objective": {"kind": "ranking", "symmetric": True}}},
     "distillation": {"training": {"objective": {"kind": "distill_kl"}}, "reranker": {"source": "train"}},
     "no mixtures": {"training": {"interpolation": ()}},

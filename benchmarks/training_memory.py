@@ -1,6 +1,6 @@
 """Training's memory: the peak of a process that fine-tunes on long passages, by objective and batch size.
 
-Every passage fills the 128 tokens that training reads, so that no step can need more. The cached objective is meant for
+Every passage fills the 256 tokens that training reads, so that no step can need more. The cached objective is meant for
 batches that do not fit otherwise; what it takes longer is stated against the plain one with the same batch, which keeps
 the graph of a limited number of tokens, too.
 """
@@ -23,8 +23,8 @@ from domain_embed.settings import DomainSettings
 from domain_embed.training.pairs import TrainingPairs
 
 CASES = (("ranking", 64), ("ranking", 256), ("cached_ranking", 256))
-LONG = 1200
-"""Characters that make more than 128 tokens."""
+LONG = 2400
+"""Characters that make more than 256 tokens."""
 
 
 def main() -> None:

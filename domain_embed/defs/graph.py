@@ -29,7 +29,7 @@ RECIPES = (
     ),
     AssetRecipe(
         diagnosis.diagnosis, ("labels", "judgments", "splits", "passages", "base_collection"), "evidence",
-        frozenset({"html", "mlflow"}), sections=("diagnosis", "retrieval", "alignment"),
+        frozenset({"html", "mlflow"}), sections=("diagnosis", "retrieval", "alignment"), revision=2,
         deps_if={"documents": diagnosis.compares_chunkings},
     ),
     AssetRecipe(

@@ -78,5 +78,5 @@ def graph_bytes(model: "SentenceTransformer", texts: int, tokens: int) -> int:
         tokens: Of each, padding included; each head of each layer weighs every token for every token.
     """
     config: Any = model.transformers_model.config
-    numbers = KEPT_NUMBERS * config.hidden_size + config.num_attention_heads * tokens
-    return round(4 * texts * tokens * config.num_hidden_layers * numbers)
+    numbers = KEPT_NUMBERS * int(config.hidden_size) + int(config.num_attention_heads) * tokens
+    return round(4 * texts * tokens * int(config.num_hidden_layers) * numbers)

@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
 def train(domain: Domain, variant: str, seed: int, first_round: str) -> Path:
     """The model that the product keeps; of a second round of mining, `first_round` is the checkpoint that mines."""
     workspace = prepare(home_of(domain), domain, settings(domain.folder, variant, seed, first_round))
-    run_stale(workspace, upstream("checkpoint"))
+    run_stale(workspace, upstream("checkpoint", workspace.settings))
     return workspace.checkpoints / str(workspace.newest_checkpoint)
 
 

@@ -43,7 +43,7 @@ def _run(workspace: Workspace, names: list[str]) -> None:
 
 
 def _diagnosed(workspace: Workspace) -> dict:  # type: ignore[type-arg]
-    _run(workspace, [name for name in upstream("diagnosis") if name != "diagnosis"])
+    _run(workspace, [name for name in upstream("diagnosis", workspace.settings) if name != "diagnosis"])
     started = time.monotonic()
     _run(workspace, ["diagnosis"])
     return {**workspace.diagnosis(), "seconds": time.monotonic() - started}

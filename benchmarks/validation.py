@@ -67,7 +67,7 @@ def trained(domain: Domain) -> tuple[str, str]:
     """The folders of the base model and of the tuned one."""
     settings = beir_settings(domain.folder)
     workspace = prepare(home_of(domain), domain, settings)
-    run_stale(workspace, upstream("hard_negatives"))
+    run_stale(workspace, upstream("hard_negatives", workspace.settings))
     tables, base = workspace.tables, resolve_model(settings.model.base, domain.folder)
     pairs = training_pairs(tables.read("splits").read(), tables.read("hard_negatives").read(), tables.read("passages"))
     _, tuned = train_ours(base, settings, pairs, domain.folder / "tuned")

@@ -53,7 +53,7 @@ def saturation(
 
     workspace = open_workspace(name)
     show_log(quiet=as_json)
-    _bring_up_to_date(workspace, "hard_negatives")
+    _bring_up_to_date(workspace, "checkpoint", itself=False)
     with (
         interruptible(),
         open_tracking(workspace.environment).asset_run(name, f"saturation {uuid4().hex}", "saturation") as tracker,
@@ -66,14 +66,15 @@ def saturation(
         print_saturation(found, more)
 
 
-def _bring_up_to_date(workspace: "Workspace", asset: str) -> None:
-    """Runs what of an asset and its sources is stale."""
+def _bring_up_to_date(workspace: "Workspace", asset: str, *, itself: bool = True) -> None:
+    """Runs what of an asset and its sources is stale, or of the sources alone."""
     from domain_embed.definitions import build_definitions
     from domain_embed.defs.runs import make_plan, open_instance, run_assets, upstream
 
     with open_instance(workspace.environment) as instance:
         found = make_plan(instance, workspace)
-        names = [one for one in upstream(asset) if one in {*found.stale, *found.may_run}]
+        wanted = set(upstream(asset, workspace.settings)) - (set() if itself else {asset})
+        names = [one for one in (*found.stale, *found.may_run) if one in wanted]
         if names:
             with interruptible():
                 run_assets(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), names)

@@ -16,7 +16,7 @@ from domain_embed.defs.graph import RECIPES
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
 from domain_embed.defs.staleness import Status, downstream, last_materializations, statuses
-from domain_embed.settings import Environment
+from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -117,12 +117,12 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     )
 
 
-def upstream(name: str) -> list[str]:
-    """An asset and everything it is made of, in graph order."""
+def upstream(name: str, settings: DomainSettings) -> list[str]:
+    """An asset and everything it is made of by these settings, in graph order."""
     wanted = {name}
     for recipe in reversed(RECIPES):
         if recipe.name in wanted:
-            wanted |= set(recipe.deps)
+            wanted |= set(recipe.reads(settings))
     return [recipe.name for recipe in RECIPES if recipe.name in wanted]
 
 

@@ -1,8 +1,8 @@
 """Training's memory: the peak of a process that fine-tunes on long passages, by objective and batch size.
 
 Every passage fills the 256 tokens that training reads, so that no step can need more. The cached objective is meant for
-batches that do not fit otherwise; what it takes longer is stated against the plain one with the same batch, which keeps
-the graph of a limited number of tokens, too.
+batches that do not fit otherwise; what it takes longer is stated against the plain one with the same batch, whose
+graph has a limit, too.
 """
 
 import argparse

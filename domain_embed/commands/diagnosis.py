@@ -73,8 +73,8 @@ def _bring_up_to_date(workspace: "Workspace", asset: str, *, itself: bool = True
 
     with open_instance(workspace.environment) as instance:
         found = make_plan(instance, workspace)
-        wanted = set(upstream(asset, workspace.settings)) - (set() if itself else {asset})
-        names = [one for one in (*found.stale, *found.may_run) if one in wanted]
+        wanted = [one for one in upstream(asset, workspace.settings) if itself or one != asset]
+        names = [one for one in wanted if one in {*found.stale, *found.may_run}]
         if names:
             with interruptible():
                 run_assets(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), names)

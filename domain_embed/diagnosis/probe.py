@@ -33,15 +33,14 @@ RECIPE = TrainingSettings(
     epochs=1,
     batch_size=16,
     hard_negatives=0,
-    max_tokens=256,
     learning_rate=1e-4,
     interpolation=(),
     save_every_steps=100_000,
 )
 """Its own, so that an edit of `training:` makes no diagnosis stale. No hard negatives: it has to be cheap, and what it
-gains is a beginning, not the end. But it reads as much of a passage as training does: on less it learns least where
-fine-tuning gains most, from answers that stand far back. Small batches: of a few hundred pairs, large ones make too few
-steps to learn anything."""
+gains is a beginning, not the end. But it reads as much of a passage as training by default: on less it learns least
+where fine-tuning gains most, from answers that stand far back. Small batches: of a few hundred pairs, large ones make
+too few steps to learn anything."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.records import Hit
 from domain_embed.defs.reranker import judge_reranker
-from domain_embed.settings import RerankerSettings
+from domain_embed.defs.runs import upstream
+from domain_embed.settings import DomainSettings, RerankerSettings
 from domain_embed.stores.tracking import Tracking, registered_name
 from domain_embed_tests.encoding.tiny_models import tiny_cross_encoder
 from domain_embed_tests.whole import DOMAIN, Whole
@@ -124,3 +125,10 @@ def test_judged_negatives_reach_the_table(whole: Whole) -> None:
     judged = table[table["rank"] == 0]
     assert judged[["query_id", "passage_id"]].to_numpy().tolist() == [[asked["query_id"], other]]
     assert judged["miner"].tolist() == ["judged/judgments.jsonl"]
+
+
+def test_only_a_distilled_checkpoint_is_made_of_a_reranker() -> None:
+    distilling = DomainSettings.model_validate({"training": {"objective": {"kind": "distill_kl"}}})
+    plain = upstream("checkpoint", DomainSettings())
+    assert "reranker" not in plain
+    assert upstream("checkpoint", distilling) == [*plain[:-1], "reranker", "checkpoint"]

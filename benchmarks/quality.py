@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.domains import NAMES, Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
-from domain_embed.defs.runs import RunOutcome, make_plan, open_instance, run_assets
+from domain_embed.defs.runs import RunOutcome, make_plan, open_instance, run_assets, upstream
 from domain_embed.diagnosis.recommendation import FINE_TUNING
 from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
@@ -26,6 +26,7 @@ from domain_embed.evaluation.significance import compare
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
 from domain_embed.stores.workspace import Workspace
+from domain_embed.training.pairs import TrainingPairs, training_pairs
 
 PEERS = {"plain": train_plain, "strong": train_strong}
 
@@ -110,6 +111,13 @@ def run_stale(workspace: Workspace, of: Collection[str] | None = None) -> RunOut
         plan = make_plan(instance, workspace)
         names = [name for name in (*plan.stale, *plan.may_run) if of is None or name in of]
         return run_assets(instance, workspace, build_definitions(environment, [workspace.domain]), names)
+
+
+def mined_pairs(workspace: Workspace) -> TrainingPairs:
+    """The training pairs with their hard negatives, mined as the settings say."""
+    run_stale(workspace, upstream("hard_negatives", workspace.settings))
+    tables = workspace.tables
+    return training_pairs(tables.read("splits").read(), tables.read("hard_negatives").read(), tables.read("passages"))
 
 
 def run_product(workspace: Workspace) -> Ours:

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
-from benchmarks.quality import prepare, run_stale
+from benchmarks.quality import mined_pairs, prepare
 from benchmarks.training import train_ours
-from domain_embed.defs.runs import upstream
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import load_model, resolve_model
 from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import ModelSettings
 from domain_embed.training.interpolation import interpolated
-from domain_embed.training.pairs import training_pairs
 
 DEPTHS = (10, 20, 50)
 SHARES = (0.0, 0.5, 0.75, 1.0)
@@ -66,10 +64,8 @@ def table(domain: Domain) -> list[str]:
 def trained(domain: Domain) -> tuple[str, str]:
     """The folders of the base model and of the tuned one."""
     settings = beir_settings(domain.folder)
-    workspace = prepare(home_of(domain), domain, settings)
-    run_stale(workspace, upstream("hard_negatives", workspace.settings))
-    tables, base = workspace.tables, resolve_model(settings.model.base, domain.folder)
-    pairs = training_pairs(tables.read("splits").read(), tables.read("hard_negatives").read(), tables.read("passages"))
+    pairs = mined_pairs(prepare(home_of(domain), domain, settings))
+    base = resolve_model(settings.model.base, domain.folder)
     _, tuned = train_ours(base, settings, pairs, domain.folder / "tuned")
     return base, tuned
 

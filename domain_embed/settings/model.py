@@ -166,9 +166,9 @@ class TrainingSettings(Section):
     tuned model ranks too high is often not among the first ten, so that a smaller pool flatters it."""
     interpolation: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
     """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept. A
-    mixture ahead of the tuned weights by less than the standard error gives way to them, if they are ahead of the base
-    model by more than one. All of one and all of the other are always weighed, so that the result is never worse than
-    the base model there."""
+    mixture ahead of the tuned weights by less than the standard error gives way to them, if the 95 % interval of their
+    gain over the base model lies above zero. All of one and all of the other are always weighed, so that the result is
+    never worse than the base model there."""
     forgetting: ForgettingSettings = ForgettingSettings()
     """What the kept weights may have forgotten of other subjects than this domain's."""
     save_every_steps: int = Field(25, ge=1)

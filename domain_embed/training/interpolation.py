@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Z95 = 1.96
+"""Standard errors from the middle of a 95 % interval to its ends."""
+
 
 @dataclass(frozen=True)
 class MixturePoint:
@@ -87,14 +90,14 @@ def choose(points: Sequence[MixturePoint], budget: float) -> Sweep:
 
     Alpha 0 loses nothing, so that there always is one, never worse than the base model on validation. Of equals the
     smaller alpha is taken: it forgets less. A mixture that is ahead of the tuned weights by less than the standard
-    error is not, where these are ahead of the base model by more than one: it would hold back what was learned for
-    nothing. Where it is not sure that anything was learned, the mixture is the smaller risk.
+    error is not, where the 95 % interval of their gain over the base model lies above zero: it would hold back what was
+    learned for nothing. Where it is not sure that anything was learned, the mixture is the smaller risk.
     """
     by_alpha = tuple(sorted(points, key=lambda point: point.alpha))
     base, tuned = by_alpha[0], by_alpha[-1]
     within = [point for point in by_alpha if point.loss(base) <= budget]
     best = max(within, key=lambda point: point.validation)
-    learned = tuned.validation - base.validation >= base.error
+    learned = tuned.validation - base.validation >= Z95 * base.error
     by_luck = best.validation - tuned.validation < best.error
     return Sweep(by_alpha, tuned if learned and by_luck and tuned in within else best, budget)
 

@@ -1,8 +1,8 @@
 """Masking: how many passages that answer a query are among its in-batch negatives, in random batches and in ours.
 
 Counted over one epoch of the default recipe, by the judgments that training has: what nobody judged is not seen here.
-Ours are first kept apart by how batches are drawn; what is left is masked in the loss, and only that would a training
-without the mask learn from.
+In ours no two pairs share a query or a positive, and a passage stands once, also where it answers one query and is a
+hard negative of another. What is left is masked in the loss, and only that would a training without a mask learn from.
 """
 
 import argparse
@@ -46,14 +46,14 @@ def in_random_batches(pairs: TrainingPairs, recipe: TrainingSettings) -> int:
     found = 0
     for start in range(0, len(order), recipe.batch_size):
         rows = pairs.pairs[order[start : start + recipe.batch_size]].tolist()
-        mined = [
-            [pairs.negatives[query][pick] for pick in generator.permutation(len(pairs.negatives[query]))]
+        drawn = [
+            pairs.negatives[query][pick]
             for query, _ in rows
+            for pick in generator.permutation(len(pairs.negatives[query]))[: recipe.hard_negatives]
         ]
         for own, (query, _) in enumerate(rows):
             others = [passage for row, (_, passage) in enumerate(rows) if row != own]
-            others += [passage for negatives in mined for passage in negatives[: recipe.hard_negatives]]
-            found += sum(passage in pairs.positives[query] for passage in others)
+            found += sum(passage in pairs.positives[query] for passage in [*others, *drawn])
     return found
 
 

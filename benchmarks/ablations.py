@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import dense_run
-from benchmarks.quality import prepare, run_stale
+from benchmarks.quality import bring_up_to_date, prepare
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.defs.runs import upstream
 from domain_embed.encoding.models import resolve_model
@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
 def train(domain: Domain, variant: str, seed: int, first_round: str) -> Path:
     """The model that the product keeps; of a second round of mining, `first_round` is the checkpoint that mines."""
     workspace = prepare(home_of(domain), domain, settings(domain.folder, variant, seed, first_round))
-    run_stale(workspace, upstream("checkpoint", workspace.settings))
+    bring_up_to_date(workspace, upstream("checkpoint", workspace.settings))
     return workspace.checkpoints / str(workspace.newest_checkpoint)
 
 

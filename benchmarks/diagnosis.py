@@ -4,11 +4,11 @@ import argparse
 import time
 from pathlib import Path
 
-from benchmarks.domains import NAMES, Domain, cut_asked, domains, domains_parser
-from domain_embed.definitions import build_definitions
-from domain_embed.defs.runs import open_instance, run_assets, upstream
+from benchmarks.domains import NAMES, cut_asked, domains, domains_parser
+from benchmarks.quality import bring_up_to_date, prepare
+from domain_embed.defs.runs import upstream
 from domain_embed.new_domain import beir_settings
-from domain_embed.settings import DiagnosisSettings, Environment, render_yaml
+from domain_embed.settings import DiagnosisSettings, Environment
 from domain_embed.stores.workspace import Workspace
 
 
@@ -17,7 +17,10 @@ def main() -> None:
     chosen = _arguments()
     with domains(chosen.domains, cut_asked(chosen)) as found:
         for domain in found:
-            workspace = _workspace(domain, chosen.home or domain.folder.parent / "home", chosen.probe_pairs)
+            settings = beir_settings(domain.folder)
+            diagnosis = settings.diagnosis.model_copy(update={"probe_pairs": chosen.probe_pairs})
+            home = Environment(home=chosen.home or domain.folder.parent / "home")
+            workspace = prepare(home, domain, settings.model_copy(update={"diagnosis": diagnosis}))
             _print(domain.name, _diagnosed(workspace))
 
 
@@ -28,24 +31,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _workspace(domain: Domain, home: Path, probe_pairs: int) -> Workspace:
-    workspace = Workspace(Environment(home=home), domain.name)
-    workspace.folder.mkdir(parents=True, exist_ok=True)
-    diagnosis = DiagnosisSettings(on_negative="continue", probe_pairs=probe_pairs)
-    settings = beir_settings(domain.folder).model_copy(update={"diagnosis": diagnosis})
-    (workspace.folder / "domain.yaml").write_text(render_yaml(settings), encoding="utf-8")
-    return workspace
-
-
-def _run(workspace: Workspace, names: list[str]) -> None:
-    with open_instance(workspace.environment) as instance:
-        run_assets(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), names)
-
-
 def _diagnosed(workspace: Workspace) -> dict:  # type: ignore[type-arg]
-    _run(workspace, [name for name in upstream("diagnosis", workspace.settings) if name != "diagnosis"])
+    wanted = upstream("diagnosis", workspace.settings)
+    bring_up_to_date(workspace, wanted[:-1])
     started = time.monotonic()
-    _run(workspace, ["diagnosis"])
+    bring_up_to_date(workspace, wanted)
     return {**workspace.diagnosis(), "seconds": time.monotonic() - started}
 
 

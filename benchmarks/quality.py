@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.domains import NAMES, Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
-from domain_embed.defs.runs import RunOutcome, make_plan, open_instance, run_assets, upstream
+from domain_embed.defs.runs import RunOutcome, open_instance, run_stale, upstream
 from domain_embed.diagnosis.recommendation import FINE_TUNING
 from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
@@ -104,18 +104,15 @@ def prepare(environment: Environment, domain: Domain, settings: DomainSettings) 
     return Workspace(environment, domain.name)
 
 
-def run_stale(workspace: Workspace, of: Collection[str] | None = None) -> RunOutcome:
+def bring_up_to_date(workspace: Workspace, of: Collection[str] | None = None) -> RunOutcome | None:
     """What `domain-embed run` does: whatever is stale, of these assets or of all."""
-    environment = workspace.environment
-    with open_instance(environment) as instance:
-        plan = make_plan(instance, workspace)
-        names = [name for name in (*plan.stale, *plan.may_run) if of is None or name in of]
-        return run_assets(instance, workspace, build_definitions(environment, [workspace.domain]), names)
+    with open_instance(workspace.environment) as instance:
+        return run_stale(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), of)
 
 
 def mined_pairs(workspace: Workspace) -> TrainingPairs:
     """The training pairs with their hard negatives, mined as the settings say."""
-    run_stale(workspace, upstream("hard_negatives", workspace.settings))
+    bring_up_to_date(workspace, upstream("hard_negatives", workspace.settings))
     tables = workspace.tables
     return training_pairs(tables.read("splits").read(), tables.read("hard_negatives").read(), tables.read("passages"))
 
@@ -123,9 +120,10 @@ def mined_pairs(workspace: Workspace) -> TrainingPairs:
 def run_product(workspace: Workspace) -> Ours:
     """One run of everything that is stale."""
     started = time.perf_counter()
-    outcome = run_stale(workspace)
+    outcome = bring_up_to_date(workspace)
     print(f"   product: {time.perf_counter() - started:.0f} s in all", flush=True)
     report = workspace.latest_report()
+    assert outcome is not None, f"{workspace.domain} was made before"
     trained = sum(outcome.worked.get(asset, 0.0) for asset in ("hard_negatives", "checkpoint"))
     levers = {lever["name"]: lever["ci95"] for lever in workspace.diagnosis()["levers"]}
     return Ours(report, Path(report["evidence"]["model_path"]), trained, levers.get(FINE_TUNING))

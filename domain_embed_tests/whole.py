@@ -11,7 +11,7 @@ import yaml
 
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.graph import RECIPES
-from domain_embed.defs.runs import Plan, RunOutcome, make_plan, open_instance, run_assets
+from domain_embed.defs.runs import Plan, RunOutcome, make_plan, open_instance, run_assets, run_stale
 from domain_embed.defs.staleness import last_materialization
 from domain_embed.settings import Environment
 from domain_embed.stores.workspace import Workspace
@@ -46,12 +46,11 @@ class Whole:
     def run(self, names: tuple[str, ...] | None = None, *, force: bool = False) -> RunOutcome | None:
         """What the `run` command does."""
         with open_instance(self.environment) as instance:
-            found = make_plan(instance, self.workspace)
-            chosen = names if names is not None else (*found.stale, *found.may_run)
-            if not chosen:
-                return None
             definitions = build_definitions(self.environment, [DOMAIN])
-            return run_assets(instance, self.workspace, definitions, chosen, force=force)
+            if names is None:
+                return run_stale(instance, self.workspace, definitions)
+            make_plan(instance, self.workspace)
+            return run_assets(instance, self.workspace, definitions, names, force=force)
 
     def metadata(self, asset: str) -> dict[str, Any]:
         """The metadata of an asset's last materialization."""

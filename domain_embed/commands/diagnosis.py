@@ -69,12 +69,8 @@ def saturation(
 def _bring_up_to_date(workspace: "Workspace", asset: str, *, itself: bool = True) -> None:
     """Runs what of an asset and its sources is stale, or of the sources alone."""
     from domain_embed.definitions import build_definitions
-    from domain_embed.defs.runs import make_plan, open_instance, run_assets, upstream
+    from domain_embed.defs.runs import open_instance, run_stale, upstream
 
-    with open_instance(workspace.environment) as instance:
-        found = make_plan(instance, workspace)
-        wanted = [one for one in upstream(asset, workspace.settings) if itself or one != asset]
-        names = [one for one in wanted if one in {*found.stale, *found.may_run}]
-        if names:
-            with interruptible():
-                run_assets(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), names)
+    wanted = [one for one in upstream(asset, workspace.settings) if itself or one != asset]
+    with open_instance(workspace.environment) as instance, interruptible():
+        run_stale(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), wanted)

@@ -1,7 +1,7 @@
 """Planning and running one domain: only stale work, in one Dagster run."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +115,18 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
         tuple(key.path[-1] for key in downstream(specs, stale) if key not in stale),
         _seconds(events),
     )
+
+
+def run_stale(
+    instance: dg.DagsterInstance, workspace: Workspace, definitions: dg.Definitions, of: Collection[str] | None = None
+) -> RunOutcome | None:
+    """Runs what is stale, and what may be after it, of these assets or of all; None where there is nothing to run.
+
+    Raises as `run_assets` does.
+    """
+    plan = make_plan(instance, workspace)
+    names = [name for name in (*plan.stale, *plan.may_run) if of is None or name in of]
+    return run_assets(instance, workspace, definitions, names) if names else None
 
 
 def upstream(name: str, settings: DomainSettings) -> list[str]:

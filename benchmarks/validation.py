@@ -2,13 +2,14 @@
 
 The model is what the defaults train, whether or not it is better than the base model. A pool holds the positives of the
 validation queries and so many of the nearest passages of each by the base model; the last column, and the test queries,
-have all passages. nDCG@10, as differences to the base model.
+have all passages. nDCG@10, as differences to the base model with their standard errors, paired by query.
 """
 
 import argparse
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
@@ -16,13 +17,13 @@ from benchmarks.quality import mined_pairs, prepare
 from benchmarks.training import train_ours
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import load_model, resolve_model
-from domain_embed.evaluation.measures import mean_ndcg
+from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import ModelSettings
-from domain_embed.training.interpolation import interpolated
+from domain_embed.training.interpolation import interpolated, standard_error
 
 DEPTHS = (10, 20, 50)
-SHARES = (0.0, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
@@ -87,21 +88,22 @@ class Embedded:
         rows = set(np.flatnonzero(np.isin(self._ids, list(judged))).tolist())
         return rows | set(self._nearest("dev", np.arange(len(self._ids)), depth).ravel().tolist())
 
-    def ndcg(self, split: str, pool: Iterable[int]) -> float:
-        """nDCG@10 among some of the passages."""
+    def ndcg(self, split: str, pool: Iterable[int]) -> "pd.Series[float]":
+        """nDCG@10 among some of the passages, by query id."""
         best = self._nearest(split, np.array(sorted(pool)), 10)
         run = {key: self._ids[rows].tolist() for key, rows in zip(self._domain.qrels[split], best, strict=True)}
-        return mean_ndcg(run, self._domain.qrels[split])
+        return ndcg_scores(run, self._domain.qrels[split])
 
     def _nearest(self, split: str, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
         scores = self._queries[split] @ self._passages[rows].T
         return rows[np.argsort(-scores, axis=1, kind="stable")[:, :k]]
 
 
-def _cells(row: list[float], base: list[float], share: float) -> list[str]:
+def _cells(row: list["pd.Series[float]"], base: list["pd.Series[float]"], share: float) -> list[str]:
     if not share:
-        return [f"{figure:.4f}" for figure in row]
-    return [f"{figure - before:+.4f}" for figure, before in zip(row, base, strict=True)]
+        return [f"{scores.mean():.4f}" for scores in row]
+    gains = [scores - before for scores, before in zip(row, base, strict=True)]
+    return [f"{gain.mean():+.4f} ± {standard_error(gain):.4f}" for gain in gains]
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ SETTINGS = DomainSettings(
     owner="team:operations",
     splits=SplitSettings(validation=0.2, test=0.2),
     model=ModelSettings(base=BASE_MODEL, max_tokens=64),
-    training=TrainingSettings(epochs=2, batch_size=8, learning_rate=5e-5, max_tokens=64, save_every_steps=2),
+    training=TrainingSettings(
+        epochs=2, batch_size=8, learning_rate=5e-5, max_tokens=64, interpolation=(0.5, 0.75), save_every_steps=2
+    ),
 )
 """Small and quick; the hash splits give train, validation and test."""
 

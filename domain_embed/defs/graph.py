@@ -41,7 +41,7 @@ RECIPES = (
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
-        sections=("model", "training"), revision=5, may_stop=True,
+        sections=("model", "training"), revision=6, may_stop=True,
         deps_if={"reranker": model.learns_from_reranker, "probe_files": data.has_probes},
     ),
     AssetRecipe(

@@ -164,11 +164,11 @@ class TrainingSettings(Section):
     validation_depth: int = Field(20, ge=10)
     """Each epoch ranks the validation positives among this many of every query's nearest base-model passages. What a
     tuned model ranks too high is often not among the first ten, so that a smaller pool flatters it."""
-    interpolation: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
-    """Shares of the tuned weights to mix with the base model's; what ranks the validation queries best is kept. A
-    mixture ahead of the tuned weights by less than the standard error gives way to them, if the 95 % interval of their
-    gain over the base model lies above zero. All of one and all of the other are always weighed, so that the result is
-    never worse than the base model there."""
+    interpolation: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.25, 0.5)
+    """Shares of the tuned weights to mix with the base model's, weighed on the validation queries beside all of one and
+    all of the other. If the 95 % interval of the tuned weights' gain over the base model lies above zero, they are
+    kept, unless a mixture is ahead of them by more than the standard error; else the best mixture is, or the base
+    model. So the result is never worse than the base model there. Empty: the better one of both."""
     forgetting: ForgettingSettings = ForgettingSettings()
     """What the kept weights may have forgotten of other subjects than this domain's."""
     save_every_steps: int = Field(25, ge=1)

@@ -62,19 +62,26 @@ class Sweep:
         return self.points[0]
 
     @property
+    def tuned(self) -> MixturePoint:
+        """The tuned weights as they are."""
+        return self.points[-1]
+
+    @property
     def sentence(self) -> str:
         """What was taken and why, for people."""
         within = f" within the forgetting budget of {self.budget:g}" if self.base.probes else ""
         figures = f"validation nDCG@10 {self.chosen.validation:.4f}, base {self.base.validation:.4f}"
+        gain = self.tuned.validation - self.base.validation
+        doubt = "" if learned(self.base, self.tuned) else "; that anything was learned is not sure"
         if self.chosen.alpha == 0:
-            return f"the base model as it is: no share of the tuned weights ranks better{within} ({figures})"
+            which = "mixture" if gain > 0 else "share of the tuned weights"
+            return f"the base model as it is: no {which} ranks better{within}{doubt if gain > 0 else ''} ({figures})"
         if self.chosen.alpha == 1:
             better = "no mixture with the base model ranks better than chance would have it"
             return f"the tuned weights as they are: {better}{within} ({figures})"
-        gain = self.points[-1].validation - self.base.validation
         share = f", for {(self.chosen.validation - self.base.validation) / gain:.0%} of their gain" if gain > 0 else ""
         mixture = f"{self.chosen.alpha:.0%} tuned weights, the rest the base model's{share}"
-        return f"{mixture}: the best mixture{within} ({figures})"
+        return f"{mixture}: the best mixture{within}{doubt} ({figures})"
 
     def to_json(self) -> dict[str, Any]:
         """Its part of a checkpoint's record."""
@@ -85,21 +92,26 @@ class Sweep:
         }
 
 
+def learned(base: MixturePoint, tuned: MixturePoint) -> bool:
+    """Whether the 95 % interval of the tuned weights' gain over the base model lies above zero."""
+    return tuned.validation - base.validation >= Z95 * base.error
+
+
 def choose(points: Sequence[MixturePoint], budget: float) -> Sweep:
-    """The best validation figure among the points whose mean loss on the probes is within the budget.
+    """The best validation figure among the points whose mean loss on the probes is within the budget, but for chance.
 
     Alpha 0 loses nothing, so that there always is one, never worse than the base model on validation. Of equals the
-    smaller alpha is taken: it forgets less. A mixture that is ahead of the tuned weights by less than the standard
-    error is not, where the 95 % interval of their gain over the base model lies above zero: it would hold back what was
-    learned for nothing. Where it is not sure that anything was learned, the mixture is the smaller risk.
+    smaller alpha is taken: it forgets less. Where it is sure that something was learned, a mixture ahead of the tuned
+    weights by less than the standard error gives way: it would hold it back for nothing. Where it is not, a mixture is
+    the smaller risk, and the tuned weights as they are cannot be chosen.
     """
     by_alpha = tuple(sorted(points, key=lambda point: point.alpha))
     base, tuned = by_alpha[0], by_alpha[-1]
-    within = [point for point in by_alpha if point.loss(base) <= budget]
+    sure = learned(base, tuned)
+    within = [point for point in by_alpha if point.loss(base) <= budget and (sure or point is not tuned)]
     best = max(within, key=lambda point: point.validation)
-    learned = tuned.validation - base.validation >= Z95 * base.error
     by_luck = best.validation - tuned.validation < best.error
-    return Sweep(by_alpha, tuned if learned and by_luck and tuned in within else best, budget)
+    return Sweep(by_alpha, tuned if by_luck and tuned in within else best, budget)
 
 
 def interpolated(base: "SentenceTransformer", tuned: "SentenceTransformer", alpha: float) -> "SentenceTransformer":
@@ -149,12 +161,12 @@ class Mixer:
             if shares:
                 tuned, _ = measure(self._encoder(1.0), self.validation, self.ndcg, tuned_vectors)
                 base = [self.validation.base_scores[query_id] for query_id in tuned.index]
-                base_error = _standard_error(tuned - base)
+                base_error = standard_error(tuned - base)
             weigh(0.0, self.validation.base_ndcg, base_error)
             weigh(1.0, tuned_ndcg)
             for share in shares:
                 scores, vectors[share] = measure(self._encoder(share), self.validation, self.ndcg)
-                weigh(share, float(scores.mean()), _standard_error(scores - tuned))
+                weigh(share, float(scores.mean()), standard_error(scores - tuned))
         return choose(points, budget), vectors
 
     def _probed(self, alpha: float) -> dict[str, float]:
@@ -168,7 +180,7 @@ class Mixer:
         return TorchEncoder(interpolated(self.base, self.tuned, alpha), self.settings)
 
 
-def _standard_error(differences: "pd.Series[float]") -> float:
+def standard_error(differences: "pd.Series[float]") -> float:
     """Of their mean; 0 for a single one."""
     return float(differences.std(ddof=0)) / math.sqrt(len(differences))
 

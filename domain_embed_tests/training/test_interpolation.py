@@ -66,11 +66,13 @@ def test_without_probes_validation_decides_and_ties_go_to_the_smaller_share(
         ((0.5, 0.052), (0.62, 0.03), 0.6, 0.5),
         ((0.5, 0.05), (0.62, 0.02), 0.6, 0.5),
         ((0.5, 0.05), (0.62, 0.01), 0.6, 0.5),
-        ((0.5, 0.125), (0.59, 0.03), 0.6, 1.0),
+        ((0.5, 0.05), (0.59, 0.03), 0.6, 1.0),
+        ((0.5, 0.052), (0.59, 0.03), 0.6, 0.5),
+        ((0.5, 0.052), (0.49, 0.03), 0.6, 0.0),
         ((0.61, 0.05), (0.62, 0.03), 0.6, 0.5),
     ],
 )
-def test_a_mixture_ahead_by_less_than_chance_gives_way_to_tuned_weights_that_beat_the_base_by_more(
+def test_tuned_weights_are_taken_where_their_gain_is_sure_and_no_mixture_is_ahead_by_more_than_chance(
     base: tuple[float, float], half: tuple[float, float], tuned: float, alpha: float
 ) -> None:
     points = [MixturePoint(share, figure, error=error) for share, (figure, error) in ((0.0, base), (0.5, half))]
@@ -110,6 +112,15 @@ def test_the_choice_is_said_in_words() -> None:
         "50% tuned weights, the rest the base model's: the best mixture (validation nDCG@10 0.6000, base 0.5000)"
     )
     assert choose([BASE, HALF, TUNED], 0.1).sentence.startswith("the tuned weights as they are: ")
+    doubt = "; that anything was learned is not sure"
+    unsure = MixturePoint(0.0, 0.5, error=0.1)
+    assert choose([unsure, *points((0.5, 0.575), (1.0, 0.6))], 0.0).sentence == (
+        f"50% tuned weights, the rest the base model's, for 75% of their gain: the best mixture{doubt} (validation "
+        "nDCG@10 0.5750, base 0.5000)"
+    )
+    assert choose([unsure, *points((0.5, 0.5), (1.0, 0.6))], 0.0).sentence == (
+        f"the base model as it is: no mixture ranks better{doubt} (validation nDCG@10 0.5000, base 0.5000)"
+    )
 
 
 def test_the_record_holds_curve_and_forgetting() -> None:

@@ -90,8 +90,9 @@ class RerankerSettings(Section):
     """Share of the steps until the peak."""
     freeze_embeddings: bool = True
     """Leave the word embeddings as they are."""
-    max_tokens: int = Field(128, ge=16)
-    """Longest query and passage together; the rest of the longer one is cut, in training and in use."""
+    max_tokens: int = Field(256, ge=16)
+    """Longest query and passage together; the rest of the longer one is cut, in training and in use. Less takes less
+    time, but what answers a query may stand in what is cut."""
     depth: int = Field(20, ge=10, le=1000)
     """How many of the base model's best passages are put in a new order, to compare with the old one."""
     queries: int = Field(200, ge=2)

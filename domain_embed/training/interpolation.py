@@ -72,10 +72,11 @@ class Sweep:
         within = f" within the forgetting budget of {self.budget:g}" if self.base.probes else ""
         figures = f"validation nDCG@10 {self.chosen.validation:.4f}, base {self.base.validation:.4f}"
         gain = self.tuned.validation - self.base.validation
-        doubt = "" if learned(self.base, self.tuned) else "; that anything was learned is not sure"
+        unsure = gain > 0 and not learned(self.base, self.tuned)
+        doubt = "; that anything was learned is not sure" if unsure else ""
         if self.chosen.alpha == 0:
-            which = "mixture" if gain > 0 else "share of the tuned weights"
-            return f"the base model as it is: no {which} ranks better{within}{doubt if gain > 0 else ''} ({figures})"
+            which = "mixture" if unsure else "share of the tuned weights"
+            return f"the base model as it is: no {which} ranks better{within}{doubt} ({figures})"
         if self.chosen.alpha == 1:
             better = "no mixture with the base model ranks better than chance would have it"
             return f"the tuned weights as they are: {better}{within} ({figures})"

@@ -49,7 +49,7 @@ class Whole:
             definitions = build_definitions(self.environment, [DOMAIN])
             if names is None:
                 return run_stale(instance, self.workspace, definitions)
-            make_plan(instance, self.workspace)
+            make_plan(instance, self.workspace)  # the sources are looked at first, as the command does
             return run_assets(instance, self.workspace, definitions, names, force=force)
 
     def metadata(self, asset: str) -> dict[str, Any]:

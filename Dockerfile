@@ -20,6 +20,8 @@ COPY domain_embed domain_embed
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 
 USER app
+# The command refuses to listen for others until the user states that a proxy with a login stands before it
+# (docs/deployment.md); no layer states it for him.
 ENV DOMAIN_EMBED_HOME=/data PYTHONUNBUFFERED=1 GIT_PYTHON_REFRESH=quiet
 EXPOSE 3000
 CMD ["domain-embed", "ui", "--host", "0.0.0.0", "--port", "3000"]

@@ -16,10 +16,9 @@ from benchmarks.peers import dense_run
 from benchmarks.quality import bring_up_to_date, prepare
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.defs.runs import upstream
-from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import mean_ndcg
 from domain_embed.new_domain import beir_settings
-from domain_embed.settings import DomainSettings
+from domain_embed.settings import DomainSettings, resolve_model
 
 Figures = dict[tuple[str, str], dict[int, float]]
 """By variant and domain: nDCG@10 by seed, without those that were refused."""

@@ -20,9 +20,8 @@ from benchmarks.perturbed import PerturbedEncoder, perturbed_rows, real_rows
 from domain_embed.contracts.records import embedded_text
 from domain_embed.contracts.tables import PASSAGES, content_hash
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.encoding.models import resolve_model
 from domain_embed.indexing.build import BuildReport, build_collection
-from domain_embed.settings import ModelSettings, SparseSettings
+from domain_embed.settings import ModelSettings, SparseSettings, resolve_model
 from domain_embed.stores.edge import EdgeStore
 from domain_embed.stores.tables import TableStore
 from domain_embed.stores.vectors import FileVectorCache

@@ -20,11 +20,10 @@ from benchmarks.peers import dense_run, train_plain, train_strong
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import RunOutcome, open_instance, run_stale, upstream
 from domain_embed.diagnosis.recommendation import FINE_TUNING
-from domain_embed.encoding.models import resolve_model
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
 from domain_embed.new_domain import beir_settings
-from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
+from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml, resolve_model
 from domain_embed.stores.workspace import Workspace
 from domain_embed.training.pairs import TrainingPairs, training_pairs
 

@@ -22,7 +22,6 @@ from domain_embed.contracts.tables import DOCUMENTS, JUDGMENTS, LABELS, PASSAGES
 from domain_embed.corpus.chunking import ChunkReport, chunk_documents
 from domain_embed.corpus.documents import ReadReport, read_documents
 from domain_embed.corpus.tokens import TokenCounter
-from domain_embed.encoding.models import resolve_model
 from domain_embed.judgments.labels import collect_labels
 from domain_embed.judgments.quality.checks import severities
 from domain_embed.judgments.quality.findings import Findings
@@ -36,6 +35,7 @@ from domain_embed.settings import (
     JudgmentSettings,
     QualitySettings,
     SplitSettings,
+    resolve_model,
 )
 from domain_embed.stores.tables import ParquetTable, TableStore
 
@@ -124,7 +124,7 @@ def run_stages(folder: Path, size: int) -> Iterator[Stage]:
     material = Material(passages, labels, judgments, judgments)
     _, stage = timed(
         "quality of texts",
-        lambda: check_texts(material, judgment_frame(judgments), counter.count, MAX_TOKENS, settings, findings),
+        lambda: check_texts(material, judgment_frame(judgments), counter, MAX_TOKENS, settings, findings),
     )
     yield stage
     _, stage = timed("splits", lambda: split_judgments(judgments.read(), SplitSettings()))

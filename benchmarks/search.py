@@ -27,10 +27,9 @@ from domain_embed.contracts.records import embedded_text
 from domain_embed.encoding.backend import Machine, load_encoder
 from domain_embed.encoding.bm25 import Analyzer
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.encoding.models import resolve_model
 from domain_embed.indexing.build import build_collection
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import Environment, ModelSettings, RetrievalSettings, SparseSettings
+from domain_embed.settings import Environment, ModelSettings, RetrievalSettings, SparseSettings, resolve_model
 from domain_embed.stores.edge import EdgeStore
 from domain_embed.stores.qdrant import QdrantStore
 from domain_embed.stores.tables import TableStore
@@ -96,7 +95,7 @@ def _peer(
     client = QdrantClient(path=str(folder / "peer"))
     local: Any = client._client
     store = QdrantStore(client)
-    ids = [passage_id for passage_id, _ in collection.content_hashes()]
+    ids = [content.passage_id for content in collection.contents()]
     info = collection.info
     sqlite = "pragma synchronous=off"  # else every point waits for the disk: hours
 
@@ -107,7 +106,7 @@ def _peer(
             yield collection.fetch(ids[start : start + 1000])
 
     store.build(info, points())
-    analyzer = Analyzer(info.sparse_language)
+    analyzer = Analyzer.of(info)
 
     def fused(query: str) -> object:
         terms = analyzer.query_vector(query)
@@ -151,7 +150,7 @@ def _memory(folder: Path, name: str, vectors: NDArray[np.float32], queries: list
     """Bytes that a fresh process holds after opening and searching, over what it held before."""
     before = resident_bytes()
     collection = EdgeStore(folder).open(name)
-    analyzer = Analyzer(collection.info.sparse_language)
+    analyzer = Analyzer.of(collection.info)
     for query, vector in zip(queries, vectors, strict=True):
         collection.describe(collection.search_dense(vector[np.newaxis], TOP))
         collection.describe(collection.search_sparse([analyzer.query_vector(embedded_text(query, ""))], TOP))

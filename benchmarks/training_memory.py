@@ -18,8 +18,7 @@ import numpy as np
 from benchmarks.memory import peak_bytes
 from benchmarks.training import train_ours
 from domain_embed.demo.aws import extract_aws
-from domain_embed.encoding.models import resolve_model
-from domain_embed.settings import DomainSettings
+from domain_embed.settings import DomainSettings, resolve_model
 from domain_embed.training.pairs import TrainingPairs
 
 CASES = (("ranking", 64), ("ranking", 256), ("cached_ranking", 256))

@@ -16,10 +16,10 @@ from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_
 from benchmarks.quality import mined_pairs, prepare
 from benchmarks.training import train_ours
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.encoding.models import load_model, resolve_model
+from domain_embed.encoding.models import load_model
 from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.new_domain import beir_settings
-from domain_embed.settings import ModelSettings
+from domain_embed.settings import ModelSettings, resolve_model
 from domain_embed.training.interpolation import interpolated, standard_error
 
 DEPTHS = (10, 20, 50)

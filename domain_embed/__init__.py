@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 # fifth, and unchanged on a quiet machine. It is read when torch is loaded, so it stands before any import of it.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
+from domain_embed.contracts.logs import protect_logger
 from domain_embed.monitoring.log_writer import log_click, log_feedback, log_query
 
 if TYPE_CHECKING:
     from domain_embed.serving import Searcher
 
 __all__ = ["Searcher", "log_click", "log_feedback", "log_query"]
+
+
+protect_logger()
 
 
 def __getattr__(name: str) -> Any:

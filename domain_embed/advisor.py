@@ -131,7 +131,7 @@ def _measured(
 
 
 def _points(collection: Collection) -> Iterator[list[Point]]:
-    ids = [passage_id for passage_id, _ in collection.content_hashes()]
+    ids = [content.passage_id for content in collection.contents()]
     for start in range(0, len(ids), PAGE):
         yield collection.fetch(ids[start : start + PAGE])
 

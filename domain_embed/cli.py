@@ -7,12 +7,15 @@ import atexit
 import gc
 import os
 import sys
+from typing import Any, NoReturn
 
 import typer
 
-from domain_embed.commands import diagnosis, domains, evidence, export, serving, work
-from domain_embed.console import errors
-from domain_embed.contracts.errors import DomainEmbedError, StoreError
+from domain_embed.commands import access, audit, diagnosis, domains, erasure, evidence, export, servers, serving, work
+from domain_embed.console import errors, line
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
+from domain_embed.contracts.secrets import redact
+from domain_embed.process import print_error, protect_process
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,23 +32,45 @@ Exit codes: 0 done (also when a model is refused: that is a result), 1 unexpecte
 130 interrupted.""",
 )
 
-for commands in (domains, work, diagnosis, evidence, serving, export):
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""What typer raises for arguments that it cannot use; it exports this kind of it alone."""
+
+for commands in (domains, work, diagnosis, evidence, serving, access, export, servers, audit, erasure):
     app.add_typer(commands.app)
 
 
 def main() -> None:
     """Runs the command line; an error the user can act on is printed without a traceback."""
     _spare_collections()
+    protect_process()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        app()
+        sys.exit(app(standalone_mode=False))  # typer would print arguments that it cannot use as they are
+    except USAGE_ERROR as error:
+        _explain(error)
+        sys.exit(SettingsError.exit_code)
+    except typer.Abort:
+        errors.print("aborted")
+        sys.exit(1)
     except DomainEmbedError as error:
-        errors.print(f"[bold red]error:[/bold red] {type(error).__name__}: ", end="")
-        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _fail(f"{type(error).__name__}: {error}", error.exit_code)
     except OSError as error:  # a full disk can show anywhere
-        errors.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-        sys.exit(StoreError.exit_code)
+        _fail(redact(str(error)), StoreError.exit_code)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours or a library's: printed whole, and without secrets
+        print_error(error)
+        sys.exit(DomainEmbedError.exit_code)
+
+
+def _explain(error: Any) -> None:
+    """How the command is used, and what was wrong; nothing where help has been printed already."""
+    if error.format_message():
+        errors.print(error.ctx.get_usage() if error.ctx else "")
+        errors.print(line(("error: ", "bold red"), redact(error.format_message())), soft_wrap=True)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    errors.print(line(("error: ", "bold red"), message), soft_wrap=True)
+    sys.exit(exit_code)
 
 
 def _spare_collections() -> None:

@@ -1,20 +1,30 @@
-"""Going live and back: the steps that the asset `champion` and the commands share."""
+"""Going live and back, and keeping up with the corpus: the steps that assets and commands share."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection as AnyCollection
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from domain_embed.contracts.errors import NotReadyError, StoreError
+from filelock import FileLock
+
+from domain_embed.audit import Deed
+from domain_embed.contracts.errors import NotReadyError, StoreError, StoreUnavailableError
+from domain_embed.contracts.ports import VectorStore
 from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.encoding.agreement import require_agreement
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.names import system_name, variant_name
+from domain_embed.files import PRIVATE_FILE
+from domain_embed.indexing.build import BuildReport, build_collection
+from domain_embed.indexing.contents import holds_exactly
 from domain_embed.indexing.parity import check_parity
+from domain_embed.indexing.withhold import Alignments, Withheld, withhold
 from domain_embed.monitoring.query_log import finished_days, read_query_log
-from domain_embed.promotion.champion import Move, PromotionLog, promote, rollback_target
+from domain_embed.promotion.champion import Move, PromotionLog, promote, refresh, roll_back, rollback_target
 from domain_embed.promotion.retention import prune
 from domain_embed.retrieval import shadow
-from domain_embed.settings import DomainSettings
+from domain_embed.settings import DomainSettings, ModelSettings
 from domain_embed.stores.vectors import evict
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 
@@ -54,6 +64,119 @@ def judged_by(settings: DomainSettings) -> dict[str, str]:
     return {name: getattr(settings, name).version() for name in ("retrieval", "evaluation", "promotion")}
 
 
+def withhold_gone(
+    workspace: Workspace, *, only: AnyCollection[str] | None = None, purge: bool = False
+) -> list[Withheld]:
+    """Takes what is gone or restricted out of all collections, or out of these; see `indexing.withhold`.
+
+    While the passages are not cut from today's documents, because their step has failed or is not yet done, the
+    documents alone say what may be served.
+    """
+    with FileLock(workspace.alignments.with_suffix(".lock"), mode=PRIVATE_FILE):
+        documents, passages = workspace.tables.read("documents"), workspace.tables.read("passages")
+        cut_from_these = passages.made_of in ("", documents.version)
+        return withhold(
+            workspace.vector_store, passages if cut_from_these else None, Alignments(workspace.alignments),
+            documents=documents, only=only, purge=purge,
+        )  # fmt: skip
+
+
+def lacks_passages(workspace: Workspace, alias: str) -> bool:
+    """Whether passages were taken out of what an alias names that are there (again) today.
+
+    Its inputs do not tell: the corpus is what it was, and the collection is not. A server that does not answer is not
+    waited for: then it is not known, and False.
+    """
+    try:
+        name = workspace.vector_store.alias(alias)
+        if name is None or not workspace.tables.has("passages"):
+            return False
+        collection, passages = workspace.vector_store.open(name), workspace.tables.read("passages")
+        try:
+            is_of_these = collection.info.passages_version == passages.version
+            return bool(collection.info.amended) and is_of_these and not holds_exactly(collection, passages)
+        finally:
+            collection.close()
+    except StoreUnavailableError:
+        return False
+
+
+def live_is_behind(workspace: Workspace) -> bool:
+    """Whether what is live lacks passages of today, as after a rollback whose new texts could not be embedded."""
+    try:
+        name = workspace.vector_store.alias(LIVE)
+        if name is None or not workspace.tables.has("passages"):
+            return False
+        built_of = {info.name: info.passages_version for info in workspace.vector_store.collections()}
+    except StoreUnavailableError:
+        return False
+    return built_of.get(name) != workspace.tables.read("passages").version or lacks_passages(workspace, LIVE)
+
+
+def bring_up(
+    workspace: Workspace, settings: DomainSettings, model: str, model_settings: Mapping[str, Any]
+) -> BuildReport:
+    """The collection of a model and the current passages, made unless it is there; only new texts are embedded.
+
+    It is in line with the passages there are when it can be seen: those may have changed while it was built.
+    """
+    as_meant = ModelSettings(**model_settings)
+    encoder = workspace.encoder(model, as_meant)
+    require_agreement(encoder, workspace.model_location(model), as_meant, workspace.root / "converted")
+    report = build_collection(
+        workspace.vector_store, encoder, model, workspace.tables.read("passages"), settings.sparse,
+        workspace.vector_cache(encoder.document_fingerprint), model_settings,
+        settings.chunking.model_dump(mode="json"), settings.index, settings.access.rule,
+    )  # fmt: skip
+    if withhold_gone(workspace, only=[report.info.name]):
+        return replace(report, info=workspace.vector_store.open(report.info.name).info)
+    return report
+
+
+def refresh_live(workspace: Workspace, settings: DomainSettings) -> Move | None:
+    """Gives the live model the current passages, without any evaluation; None where it has them, or nothing is live.
+
+    The weight tuned for its collection goes along.
+    """
+    store, live = workspace.vector_store, workspace.vector_store.alias(LIVE)
+    if live is None:
+        return None
+    info = store.open(live).info
+    target = bring_up(workspace, settings, info.model, info.model_settings).info
+    tuned = workspace.tuned_weight(live)
+    if tuned is not None and workspace.tuned_weight(target.name) is None:
+        workspace.save_tuned_weight(target.name, tuned["dense_weight"], tuned["splits"])
+    return refresh(
+        store, PromotionLog(workspace.promotions), LIVE, target, lambda found: require_parity(workspace, found),
+        reason="the corpus has changed",
+    )  # fmt: skip
+
+
+def roll_back_model(workspace: Workspace) -> Move:
+    """Puts the previous live model back, at once: in its old collection, less what was deleted or restricted since."""
+    return roll_back(
+        workspace.vector_store, PromotionLog(workspace.promotions), LIVE,
+        align=lambda info: _require_aligned(workspace, info), record=audited(workspace),
+    )  # fmt: skip
+
+
+def _require_aligned(workspace: Workspace, info: CollectionInfo) -> None:
+    withhold_gone(workspace, only=[info.name])
+
+
+def audited(workspace: Workspace) -> Callable[[Move], None]:
+    """Writes a promotion or a rollback in the audit trail."""
+
+    def record(move: Move) -> None:
+        deed: Deed = "rollback" if move.action == "rolled back" else "promote"
+        model = {"source_model": move.source_fingerprint, "model": move.fingerprint}
+        workspace.trail.record(
+            deed, workspace.domain, source=move.source, target=move.target, reason=move.reason, **model
+        )
+
+    return record
+
+
 def require_parity(workspace: Workspace, info: CollectionInfo) -> None:
     """Raises StoreError unless the collection holds exactly the current passages, by the model it names."""
     opened = workspace.vector_store.open(info.name)
@@ -83,21 +206,29 @@ def promote_challenger(workspace: Workspace, *, reason: str = "", force: bool = 
     store = workspace.vector_store
     infos = {info.name: info for info in store.collections()}
     challenger, base = infos[workspace.aliased(CHALLENGER)], infos[workspace.aliased(BASE)]
+    withhold_gone(workspace, only=[challenger.name])
     verdict = stored_verdict(workspace, challenger, workspace.settings)
     return promote(
         store, PromotionLog(workspace.promotions), LIVE, verdict, challenger, base,
         lambda info: require_parity(workspace, info), reason=reason, force=force,
-        shadow=shadow_comparison(workspace, challenger.name),
+        shadow=shadow_comparison(workspace, challenger.name), record=audited(workspace),
     )  # fmt: skip
 
 
-def prune_workspace(workspace: Workspace, keep: int | None = None) -> list[CollectionInfo]:
-    """Removes collections beyond the retention, and vectors beyond theirs; what is in use stays."""
+def prune_workspace(workspace: Workspace, keep: int | None = None, *, model: str | None = None) -> list[CollectionInfo]:
+    """Removes collections beyond the retention, and vectors beyond theirs; what is in use stays.
+
+    With `model`, a fingerprint, only collections of that model are looked at.
+    """
     store, retention = workspace.vector_store, workspace.settings.retention
     live = store.alias(LIVE)
     in_use = {store.alias(alias) for alias in (LIVE, BASE, CHALLENGER)}
     in_use.add(rollback_target(PromotionLog(workspace.promotions), live))
-    removed = prune(store, {name for name in in_use if name}, retention.collections if keep is None else keep)
+    others = {info.name for info in store.collections() if model is not None and info.fingerprint != model}
+    removed = prune(
+        store, {name for name in in_use if name} | others, retention.collections if keep is None else keep,
+        record=lambda info: workspace.trail.record("prune", workspace.domain, source=info.name, reason="retention"),
+    )  # fmt: skip
     caches = {info.vector_cache for info in store.collections() if info.name in in_use}
     evict(workspace.vectors, caches, retention.vectors_gb * 1e9)
     return removed
@@ -112,7 +243,7 @@ def version_rows(workspace: Workspace) -> list[dict[str, Any]]:
             "collection": info.name,
             "model": info.model,
             "fingerprint": info.fingerprint,
-            "passages": info.count,
+            "passages": _counted(store, info.name),
             "size_bytes": store.size_bytes(info.name),
             "built_at": info.built_at,
             "age_days": round((datetime.now(UTC) - datetime.fromisoformat(info.built_at)).total_seconds() / 86400, 1),
@@ -121,6 +252,15 @@ def version_rows(workspace: Workspace) -> list[dict[str, Any]]:
         }
         for info in store.collections()
     ]
+
+
+def _counted(store: VectorStore, name: str) -> int:
+    """How many passages a collection has now: some may have been taken out since it was built."""
+    collection = store.open(name)
+    try:
+        return collection.count()
+    finally:
+        collection.close()
 
 
 def _measured(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,23 +1,30 @@
 """Settings of a new domain: of the demo, of a BEIR folder, of whatever files one points to."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from domain_embed.contracts.notes import left_out
+from domain_embed.contracts.tables import SPLIT_NAMES
 from domain_embed.corpus.detect import detect_corpus
 from domain_embed.corpus.lines import ROW_SUFFIXES
-from domain_embed.corpus.sources import find_files
+from domain_embed.corpus.sources import find_files, find_sources, overlooked
 from domain_embed.judgments.detect import beir_source, detect_source
 from domain_embed.settings import (
-    BeirSource,
     ChunkingSettings,
     CorpusSettings,
     DiagnosisSettings,
     DomainSettings,
     JudgmentSettings,
     ModelSettings,
+    SparseSettings,
     SplitSettings,
     TrainingSettings,
 )
+
+LOOKS_AT_THE_CORPUS = SparseSettings(language="auto")
+"""Not the default, which stays what finished domains without the setting were made by."""
 
 
 def demo_settings(*, fast: bool) -> DomainSettings:
@@ -45,24 +52,51 @@ def beir_settings(folder: Path) -> DomainSettings:
         corpus=CorpusSettings(paths=(str(find_files(folder, ["corpus.jsonl"])[0]),)),
         judgments=JudgmentSettings(sources=(beir_source(folder),)),
         splits=SplitSettings(strategy="given"),
+        sparse=LOOKS_AT_THE_CORPUS,
     )
 
 
-def files_settings(corpus: Path, judgments: Sequence[Path]) -> DomainSettings:
+@dataclass(frozen=True)
+class NewDomain:
+    """Settings, and what was guessed or left out on the way to them."""
+
+    settings: DomainSettings
+    remarks: tuple[str, ...] = ()
+
+
+def files_domain(corpus: Path, judgments: Sequence[Path]) -> NewDomain:
     """Settings for a corpus file or folder and any number of judgment files, recognised by their fields.
 
-    Documents that are files of their own are cut at their headings; rows are taken as they are. Splits are kept where
-    a BEIR folder gives them and nothing else is there.
+    Documents that are files of their own are cut at their headings; rows are taken as they are. Where some judgments
+    are given to a split, be it in one of several files, these splits are kept.
 
     Raises InputError for what cannot be recognised.
     """
     found = detect_corpus(corpus)
-    sources = tuple(detect_source(path) for path in judgments)
+    detected = [detect_source(path) for path in judgments]
+    sources = tuple(one.source for one in detected)
+    splits = sum((one.splits for one in detected), Counter[str | None]())
+    held_out = any(splits[name] for name in SPLIT_NAMES if name != "train")
     one_per_file = any(Path(path).suffix.lower() not in ROW_SUFFIXES for path in found.paths)
-    given = len(sources) == 1 and isinstance(sources[0], BeirSource)
-    return DomainSettings(
+    settings = DomainSettings(
         corpus=found,
         chunking=ChunkingSettings(strategy="headings" if one_per_file else "none"),
         judgments=JudgmentSettings(sources=sources) if sources else JudgmentSettings(),
-        splits=SplitSettings(strategy="given" if given else "hash"),
+        splits=SplitSettings(strategy="given" if held_out else "hash"),
+        sparse=LOOKS_AT_THE_CORPUS,
     )
+    remarks = [*_left_out(corpus, found, judgments), *(remark for one in detected for remark in one.remarks)]
+    if held_out:
+        told = ", ".join(f"{name or 'without one'} {count:,}" for name, count in splits.items())
+        remarks.append(f"splits are kept as given ({told})")
+    return NewDomain(settings, tuple(remarks))
+
+
+def _left_out(corpus: Path, settings: CorpusSettings, judgments: Sequence[Path]) -> list[str]:
+    """What lies in the folder that was pointed to and will not be read, be it as judgments."""
+    if not corpus.is_dir():
+        return []
+    sources = find_sources(corpus, settings.paths)
+    unread = overlooked(corpus, ["."], [*sources.met, *(path.absolute() for path in judgments)])
+    counts = Counter(reason for reason, _ in (*sources.skipped, *unread))
+    return [note.text for note in left_out("files in the folder", counts, ())]

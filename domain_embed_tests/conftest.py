@@ -1,6 +1,7 @@
 """Fixtures of all tests: no test asks the network, and the real base model is loaded once."""
 
 import os
+import random
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from domain_embed.contracts import secrets
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.encoding.models import resolve_model
+from domain_embed.settings import resolve_model
 from domain_embed_tests import scenario
 from domain_embed_tests.whole import Whole, copy_of, finish_domain
 
@@ -27,6 +29,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("domain-embed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run with DOMAIN_EMBED_SLOW=1, else DOMAIN_EMBED_SLOW_SAMPLE of them, drawn by DOMAIN_EMBED_SEED."""
+    slow = {item.nodeid: item for item in items if item.get_closest_marker("slow")}
+    if os.environ.get("DOMAIN_EMBED_SLOW"):
+        return
+    size = min(int(os.environ.get("DOMAIN_EMBED_SLOW_SAMPLE") or 0), len(slow))
+    drawn = random.Random(os.environ.get("DOMAIN_EMBED_SEED", "")).sample(sorted(slow), size)
+    for name in slow.keys() - set(drawn):
+        slow[name].add_marker(pytest.mark.skip(reason="takes minutes; set DOMAIN_EMBED_SLOW=1"))
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test has for a secret is a word in another."""
+    monkeypatch.setattr(secrets, "_known", set(secrets._known))
+    monkeypatch.setattr(secrets, "_known_pattern", None)
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +63,12 @@ def minilm(minilm_path: str) -> TorchEncoder:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """A domain that was run from files to champion; tests must not change it."""
-    return finish_domain(tmp_path_factory.mktemp("finished"))
+    """A domain that was run from files to champion; tests must not change it. The umask hides nothing of it."""
+    before = os.umask(0)
+    try:
+        return finish_domain(tmp_path_factory.mktemp("finished"))
+    finally:
+        os.umask(before)
 
 
 @pytest.fixture

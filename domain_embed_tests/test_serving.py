@@ -2,19 +2,29 @@
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 import domain_embed
-from domain_embed.contracts.errors import AccessError, NotReadyError, SettingsError
+from domain_embed.contracts.errors import (
+    AccessError,
+    CollectionGoneError,
+    NotReadyError,
+    SettingsError,
+    StoreUnavailableError,
+)
 from domain_embed.contracts.filters import Range
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.indexing.build import build_collection
 from domain_embed.settings import AccessSettings, DomainSettings, Environment, RetrievalSettings, SparseSettings
+from domain_embed.stores.edge_shard import EdgeCollection
+from domain_embed.stores.reloads import Reloads, failed_reloads
 from domain_embed.stores.workspace import LIVE, Workspace
 from domain_embed_tests import scenario
 from domain_embed_tests.encoding.fakes import MemoryTable
@@ -97,14 +107,217 @@ def test_a_searcher_keeps_its_pair_of_model_and_collection_until_it_reloads(
     assert not searcher.reload()
 
 
-def test_a_failed_reload_changes_nothing(home: Path, go_live: Callable[..., str]) -> None:
+def test_a_failed_reload_changes_nothing_is_told_and_is_tried_again(
+    home: Path, go_live: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain_embed.stores.reloads.FIRST_PAUSE_S", 0.05)
     before = go_live()
     searcher = domain_embed.Searcher.open(DOMAIN, home=home)
-    go_live(CLOSED)
-    with pytest.raises(AccessError, match="nobody says who asks"):
+    after, aliased = go_live(version="v2"), domain_embed.serving.aliased
+    states = Workspace(Environment(home=home), DOMAIN).searchers
+
+    def away(workspace: Workspace, version: str) -> str:
+        raise StoreUnavailableError("the server sleeps")
+
+    monkeypatch.setattr("domain_embed.serving.aliased", away)
+    with pytest.raises(StoreUnavailableError, match="the server sleeps"):
         searcher.reload()
     assert searcher.collection == before
     assert searcher.search("not yet valid", 1)[0].passage_id == "cert-clock"
+    [told] = failed_reloads(states)
+    assert "failed reloads, the last: the server sleeps" in told
+    monkeypatch.setattr("domain_embed.serving.aliased", aliased)
+    waited = threading.Event()
+    while searcher.collection == before or failed_reloads(states):
+        waited.wait(0.02)
+    assert searcher.collection == after
+
+
+def test_the_pause_between_tries_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = []
+
+    class Timer:
+        def __init__(self, pause: float, again: Callable[[], object]) -> None:
+            pauses.append(pause)
+
+        def start(self) -> None:
+            pass
+
+        def cancel(self) -> None:
+            pass
+
+    monkeypatch.setattr("domain_embed.stores.reloads.threading.Timer", Timer)
+    read_only = tmp_path / "a file, no folder"
+    read_only.write_text("")
+    reloads = Reloads(read_only / "searchers", "champion", lambda: None)
+    for _ in range(12):
+        reloads.failed(StoreUnavailableError("away"))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert reloads.pending
+    reloads.succeeded()
+    assert not reloads.pending
+
+
+def test_a_rule_that_appears_stops_searchers_that_know_no_groups(home: Path, go_live: Callable[..., str]) -> None:
+    go_live()
+    searcher = domain_embed.Searcher.open(DOMAIN, home=home)
+    assert searcher.search("not yet valid", 1)
+    go_live(CLOSED)
+    for ask in (searcher.search, lambda query: searcher.fetch([query]), lambda query: searcher.search_many([query])):
+        with pytest.raises(AccessError, match="nobody says who asks"):
+            ask("cert-clock")
+    with pytest.raises(AccessError, match="nobody says who asks"):
+        searcher.search_documents("cert-clock")
+    go_live()
+    assert searcher.search("not yet valid", 1)
+
+
+def test_a_rule_that_changes_is_followed_at_once(home: Path, go_live: Callable[..., str]) -> None:
+    go_live(CLOSED)
+    searcher = domain_embed.Searcher.open(DOMAIN, groups=["data"], home=home)
+    go_live(CLOSED.model_copy(update={"access": AccessSettings(groups_field="team")}), version="v2")
+    assert {hit.metadata["team"] for hit in searcher.search("anything", 40)} == {"data"}
+    go_live(CLOSED.model_copy(update={"access": AccessSettings(groups_field="reader")}))
+    with pytest.raises(SettingsError, match="'reader' is absent"):
+        searcher.search("anything")
+
+
+@pytest.mark.parametrize("broken", ["a: [", "acess: {groups_field: readers}", "[]", "splits: {test: 2}"], ids=str)
+def test_a_broken_file_closes_a_restricted_domain(home: Path, go_live: Callable[..., str], broken: str) -> None:
+    go_live(CLOSED)
+    searcher = domain_embed.Searcher.open(DOMAIN, groups=["data"], home=home)
+    (home / DOMAIN / "domain.yaml").write_text(broken)
+    for _ in range(2):
+        with pytest.raises(AccessError, match="who may see which passage is not known"):
+            searcher.search("anything")
+    go_live(CLOSED)
+    assert searcher.search("anything")
+
+
+@pytest.mark.parametrize(
+    ("broken", "serves"),
+    [
+        ("a: [", True),
+        ("splits: {test: 2}\naccess:\n  groups_field: null # for now\n", True),
+        ("splits: {test: 2}\naccess:\n  # groups_field: readers\n", True),
+        ("splits: {test: 2}\naccess:\n  groups_field: readers\n", False),
+        ('{"acess": {"groups_field": "readers"}}', False),
+    ],
+)
+def test_a_broken_file_closes_an_open_domain_only_where_it_names_groups(
+    home: Path, go_live: Callable[..., str], broken: str, serves: bool
+) -> None:
+    go_live()
+    searcher = domain_embed.Searcher.open(DOMAIN, home=home)
+    (home / DOMAIN / "domain.yaml").write_text(broken)
+    if serves:
+        assert searcher.search("anything")
+    else:
+        with pytest.raises(AccessError, match="not known"):
+            searcher.search("anything")
+
+
+def test_a_rule_that_vanishes_closes_the_domain_until_its_owner_opens_it(
+    home: Path, go_live: Callable[..., str]
+) -> None:
+    go_live(CLOSED)
+    record = Workspace(Environment(home=home), DOMAIN).access_record
+    record.see(CLOSED.access.rule)
+    try:
+        running = domain_embed.Searcher.open(DOMAIN, groups=["data"], home=home)
+        go_live()
+        with pytest.raises(AccessError, match="no longer in its domain"):
+            running.search("anything")
+        for groups in (None, ["data"]):
+            with pytest.raises(AccessError, match="no longer in its domain"):
+                domain_embed.Searcher.open(DOMAIN, groups=groups, home=home)
+        record.open("published")
+        assert {hit.metadata["team"] for hit in running.search("anything", 40)} == {"data"}
+        assert len(domain_embed.Searcher.open(DOMAIN, home=home).search("anything", 40)) > len(running.search("a", 40))
+        lines = list(Workspace(Environment(home=home), DOMAIN).trail.read(DOMAIN))
+        assert [(line.deed, line.target, line.reason) for line in lines][-1] == ("access", "open", "published")
+    finally:
+        (home / ".store" / "domains" / DOMAIN / "access.json").unlink()
+
+
+def test_a_rule_that_came_and_went_between_two_searches_is_missed(home: Path, go_live: Callable[..., str]) -> None:
+    go_live()
+    searcher = domain_embed.Searcher.open(DOMAIN, home=home)
+    record = Workspace(Environment(home=home), DOMAIN).access_record
+    record.see(CLOSED.access.rule)
+    try:
+        go_live()
+        with pytest.raises(AccessError, match="no longer in its domain"):
+            searcher.search("anything")
+        (home / DOMAIN / "domain.yaml").write_text("a: [")
+        with pytest.raises(AccessError, match="no longer in its domain"):
+            searcher.search("anything")
+    finally:
+        (home / ".store" / "domains" / DOMAIN / "access.json").unlink()
+
+
+def test_a_dropped_collection_is_followed_by_what_is_live(
+    home: Path, go_live: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_live()
+    searcher = domain_embed.Searcher.open(DOMAIN, home=home)
+    after = go_live(version="v2")
+    asked, query = [], EdgeCollection._query
+
+    def gone(self: EdgeCollection, *arguments: Any) -> Any:
+        asked.append(self.info.name)
+        if self.info.name != after:
+            raise CollectionGoneError(f"{self.info.name} was dropped")
+        return query(self, *arguments)
+
+    monkeypatch.setattr(EdgeCollection, "_query", gone)
+    assert len(searcher.search("anything", 40)) == len(readable("v2"))
+    assert searcher.collection == after
+    go_live()
+    searcher.reload()
+    with pytest.raises(CollectionGoneError, match="was dropped"):
+        searcher.search("anything")
+    assert len(set(asked[-2:])) == 1
+
+
+def test_a_collection_that_is_really_dropped_is_followed_and_one_without_a_successor_is_named(
+    home: Path, go_live: Callable[..., str], tmp_path: Path
+) -> None:
+    go_live()
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    searcher = domain_embed.Searcher.open(DOMAIN, home=tmp_path)
+    store = Workspace(Environment(home=tmp_path), DOMAIN).vector_store
+    before = searcher.collection
+    [after] = [info.name for info in store.collections() if info.passages_version == "v2"]
+    store.set_alias(LIVE, after)
+    store.drop(before)
+    assert len(searcher.search("anything", 40, mode="dense")) == len(readable("v2"))
+    assert (searcher.collection, searcher.reload()) == (after, False)
+    shutil.rmtree(tmp_path / ".store" / "domains" / DOMAIN / "index")
+    for _ in range(2):
+        with pytest.raises(CollectionGoneError, match="was removed"):
+            searcher.search("anything")
+    assert failed_reloads(Workspace(Environment(home=tmp_path), DOMAIN).searchers)
+    searcher._reloads.succeeded()
+
+
+def test_side_doors_are_shut_under_access_control(home: Path, go_live: Callable[..., str]) -> None:
+    go_live(CLOSED)
+    searcher = domain_embed.Searcher.open(DOMAIN, groups=["data"], home=home)
+    with pytest.raises(AccessError, match="are not told"):
+        _ = searcher.filterable
+    [point] = searcher.fetch(["pg-vacuum", "page-duty"])
+    assert (point.passage_id, len(point.sparse.indices)) == ("pg-vacuum", 0)
+    for mode in ("sparse", "hybrid", "weighted"):
+        hits = searcher.search("vacuum the tables", 5, mode=mode)
+        assert [hit.score for hit in hits] == [1 / rank for rank in range(1, len(hits) + 1)]
+        assert not any(hit.places for hit in hits)
+    open_scores = searcher.search("vacuum the tables", 3, mode="dense")
+    go_live()
+    everything = domain_embed.Searcher.open(DOMAIN, home=home).search("vacuum the tables", 40, mode="dense")
+    assert {hit.passage_id: hit.score for hit in open_scores}.items() <= {
+        h.passage_id: h.score for h in everything
+    }.items()
 
 
 def test_only_the_passages_of_the_groups_are_found_and_fetched(home: Path, go_live: Callable[..., str]) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,4 +90,16 @@ def finish_domain(home: Path) -> Whole:
 def copy_of(whole: Whole, home: Path) -> Whole:
     """The same domain in another home, with everything that was made."""
     shutil.copytree(whole.home, home, dirs_exist_ok=True)
+    _move_artifacts(home / ".store" / "mlflow" / "mlflow.db", str(whole.home), str(home))
     return Whole(home)
+
+
+def _move_artifacts(database: Path, before: str, after: str) -> None:
+    """MLflow notes where artifacts are by absolute path: without this, a copy would write into the original."""
+    if not database.exists():
+        return
+    places = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location",
+              "model_versions": "storage_location"}  # fmt: skip
+    with closing(sqlite3.connect(database)) as opened, opened:
+        for table, column in places.items():
+            opened.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (before, after))

@@ -26,6 +26,7 @@ def diagnose(
     What the diagnosis reads is brought up to date first: passages, the base model's collection, judgments, splits.
     """
     workspace = open_workspace(name)
+    workspace.access_rule()
     show_log(quiet=as_json)
     _bring_up_to_date(workspace, "diagnosis")
     stored = workspace.diagnosis()

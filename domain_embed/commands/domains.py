@@ -10,7 +10,7 @@ import typer
 from domain_embed.commands.options import Name
 from domain_embed.commands.serving import search
 from domain_embed.commands.work import run
-from domain_embed.console import ask_for_files, console
+from domain_embed.console import ask_for_files, console, line
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.printing.work import print_new_domain
 
@@ -35,14 +35,17 @@ def demo(
     folder.mkdir(parents=True, exist_ok=True)
     extracted = extract_aws(folder, services=FAST_SERVICES if fast else None)
     console.print(
-        f"[bold]{name}[/bold]: {extracted.passages:,} operations and {extracted.queries:,} task titles "
-        f"of {extracted.services} services, from awscli {extracted.awscli_version}"
+        line(
+            (name, "bold"),
+            f": {extracted.passages:,} operations and {extracted.queries:,} task titles of {extracted.services} "
+            f"services, from awscli {extracted.awscli_version}",
+        )
     )
     if not (folder / SETTINGS_FILE).exists():
         (folder / SETTINGS_FILE).write_text(render_yaml(demo_settings(fast=fast)), encoding="utf-8")
     run(name)
     query = "give a user permission to read a bucket"
-    console.print(f'\n[bold]domain-embed search {name} "{query}"[/bold]')
+    console.print(line("\n", (f'domain-embed search {name} "{query}"', "bold")))
     search(name, query, k=3)
 
 
@@ -69,26 +72,26 @@ def init(
     ] = None,
 ) -> None:
     """Make a domain: write its commented domain.yaml, pointing to your files where they are."""
-    from domain_embed.new_domain import beir_settings, files_settings
+    from domain_embed.new_domain import NewDomain, beir_settings, files_domain
     from domain_embed.settings import SETTINGS_FILE, DomainSettings, Environment, render_yaml
 
     if beir is not None and (corpus is not None or judgments):
         raise SettingsError("--beir brings its own corpus and judgments", "use --beir alone")
-    path = Environment.read().domain_folder(name) / SETTINGS_FILE
+    path = Environment.read().new_domain_folder(name) / SETTINGS_FILE
     if path.exists():
         raise SettingsError(f"{path} exists already", "edit it, or remove it first")
     if ask if ask is not None else sys.stdin.isatty() and beir is None and corpus is None and not judgments:
         corpus, judgments = ask_for_files(corpus, judgments or [])
     if judgments and corpus is None:
         raise SettingsError("--judgments without --corpus", "say where the documents are, too")
-    settings = DomainSettings()
+    made = NewDomain(DomainSettings())
     if beir is not None:
-        settings = beir_settings(beir.resolve())
+        made = NewDomain(beir_settings(beir.resolve()))
     elif corpus is not None:
-        settings = files_settings(corpus.resolve(), [one.resolve() for one in judgments or []])
+        made = files_domain(corpus.resolve(), [one.resolve() for one in judgments or []])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_yaml(settings), encoding="utf-8")
-    print_new_domain(path, settings)
+    path.write_text(render_yaml(made.settings), encoding="utf-8")
+    print_new_domain(path, made)
 
 
 @app.command()

@@ -19,6 +19,8 @@ from domain_embed.printing.evidence import (
 
 app = typer.Typer()
 
+ASKED_ABOUT = ("undecided", "review_queue", "unjudged")
+
 
 @app.command()
 def report(
@@ -34,12 +36,13 @@ def report(
     from domain_embed.defs.runs import open_instance, timings
 
     workspace = open_workspace(name)
+    rule = workspace.access_rule().rule
     stored = workspace.latest_report()
     if trec is not None:
         from domain_embed.evaluation.trec import export_trec
 
         folder = workspace.report_folder()
-        export_trec(folder / "runs.parquet", folder / "qrels.parquet", trec)
+        export_trec(folder / "runs.parquet", folder / "qrels.parquet", trec, rule.notice if rule else "")
     if as_json:
         with open_instance(workspace.environment) as instance:
             print_json(report_json(stored, timings(instance, name)))
@@ -62,6 +65,7 @@ def compare(
     from domain_embed.evaluation.contrast import contrast, read_scores
 
     workspace = open_workspace(name)
+    workspace.access_rule()
     settings = workspace.settings.evaluation
     scores = []
     for named in (first, second):
@@ -82,7 +86,9 @@ def quality(
     as_json: AsJson = False,
 ) -> None:
     """Show what looks wrong with passages and judgments, what it costs, and what to do about it."""
-    summary = open_workspace(name).quality()
+    workspace = open_workspace(name)
+    workspace.access_rule()
+    summary = workspace.quality()
     if as_json:
         print_json(summary)
     else:
@@ -114,10 +120,12 @@ def review(
     path = sheet or workspace.folder / "review.xlsx"
     decisions = workspace.folder / workspace.settings.review.decisions
     if take_in:
-        taken = import_review(path, decisions, reviewer)
-        print_import(taken, as_json=as_json)
+        waiting = [workspace.tables.read(table) for table in ASKED_ABOUT if workspace.tables.has(table)]
+        print_import(import_review(path, decisions, reviewer, undecided=waiting), as_json=as_json)
     else:
         waiting = [workspace.tables.read(table) for table in ("undecided", "review_queue")]
         if workspace.tables.has("unjudged"):
             waiting.append(workspace.tables.read("unjudged"))
-        print_export(export_review(path, waiting, workspace.tables.read("passages"), decisions, limit), as_json=as_json)
+        rule = workspace.access_rule().rule
+        passages, notice = workspace.tables.read("passages"), rule.notice if rule else ""
+        print_export(export_review(path, waiting, passages, decisions, limit, notice=notice), as_json=as_json)

@@ -1,13 +1,14 @@
 """The command that hands a model out."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domain_embed.commands.options import AsJson, Name, open_workspace
-from domain_embed.console import console, print_json, quiet_libraries
+from domain_embed.console import console, line, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from domain_embed.contracts.records import CollectionInfo
@@ -32,16 +33,19 @@ def export(
     from domain_embed.settings import ModelSettings
 
     workspace = open_workspace(name)
+    rule = workspace.access_rule().rule
     quiet_libraries()
     info = workspace.vector_store.open(aliased(workspace, version)).info
-    about = _provenance(workspace, info, version)
+    workspace.access_record.require_present(rule, [info])
+    about = replace(_provenance(workspace, info, version), notice=rule.notice if rule else "")
     settings = ModelSettings(**info.model_settings)
     source = workspace.model_location(info.model)
+    workspace.trail.record("export", name, source=info.name, target=str(folder.resolve()), version=version)
     export_model(source, settings, folder, about, with_openvino=with_openvino, force=force)
     if as_json:
         print_json({"domain": name, "version": version, "fingerprint": info.fingerprint, "path": str(folder.resolve())})
     else:
-        console.print(f"model [bold]{info.fingerprint}[/bold] is in {folder}, with its card in README.md")
+        console.print(line("model ", (info.fingerprint, "bold"), f" is in {folder}, with its card in README.md"))
 
 
 def _provenance(workspace: "Workspace", info: "CollectionInfo", version: str) -> "Provenance":

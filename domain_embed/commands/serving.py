@@ -7,10 +7,10 @@ import typer
 
 from domain_embed.commands.options import AsJson, Name, open_tracking, open_workspace
 from domain_embed.console import console, print_json, quiet_libraries
-from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
 from domain_embed.contracts.records import Mode
-from domain_embed.printing.serving import print_advice, print_hits, print_move, print_versions
-from domain_embed.retrieval.filters import FORMS, parse_filters
+from domain_embed.printing.serving import print_advice, print_hits, print_move, print_rollback, print_versions
+from domain_embed.retrieval.filters import FORMS, parse_filters, parse_untyped_filters
 
 app = typer.Typer()
 
@@ -38,8 +38,10 @@ def search(
     quiet_libraries()
     from domain_embed.serving import Searcher
 
-    searcher = Searcher.open(name, groups=groups, version=version)
-    where = parse_filters(filters or [], searcher.filterable) or None
+    workspace = open_workspace(name)
+    restricted = workspace.access_rule().rule is not None
+    searcher = Searcher(workspace, version, groups)
+    where = parse_untyped_filters(filters or []) if restricted else parse_filters(filters or [], searcher.filterable)
     chosen = cast("Mode | None", mode)
     if documents:
         found = searcher.search_documents(query, k, mode=chosen, where=where, rerank=rerank)
@@ -101,7 +103,7 @@ def prune(
     if as_json:
         print_json({"domain": name, "removed": removed})
     else:
-        console.print(f"removed: {', '.join(removed)}" if removed else "nothing to remove", highlight=False)
+        console.print(f"removed: {', '.join(removed)}" if removed else "nothing to remove")
 
 
 @app.command()
@@ -130,15 +132,29 @@ def advise(
 
 @app.command()
 def rollback(name: Name, as_json: AsJson = False) -> None:
-    """Put the previous live model back, at once. The model rolled back from is not promoted again by itself."""
-    from domain_embed.promotion.champion import PromotionLog, roll_back
-    from domain_embed.stores.workspace import LIVE
+    """Put the previous live model back, at once, then give it the texts that are new since.
 
+    What was deleted or restricted since it was live stays so. The model rolled back from is not promoted again by
+    itself. When the new texts cannot be embedded the rollback stands, and the error is told.
+    """
+    from domain_embed.cutover import refresh_live, roll_back_model
+
+    quiet_libraries()
     workspace = open_workspace(name)
-    move = roll_back(workspace.vector_store, PromotionLog(workspace.promotions), LIVE)
+    move, refreshed, failure = roll_back_model(workspace), None, None
     workspace.store()
-    open_tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
+    try:
+        refreshed = refresh_live(workspace, workspace.settings)
+        workspace.store()
+    except DomainEmbedError as error:
+        failure = error
     if as_json:
-        print_json(asdict(move))
+        print_json({**asdict(move), "refreshed": asdict(refreshed) if refreshed else None})
     else:
-        console.print(f"live again: [bold]{move.target}[/bold] (model {move.fingerprint}); was {move.source}")
+        print_rollback(move, refreshed)
+    open_tracking(workspace.environment).set_alias(name, "champion", move.fingerprint)
+    if failure is not None:
+        raise StoreError(
+            f"the rollback stands, but the texts that are new since are not in what is live: {failure}",
+            f"`domain-embed run {name}` tries again",
+        ) from failure

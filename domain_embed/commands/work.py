@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from domain_embed.commands.options import AsJson, Name, interruptible, open_workspace
-from domain_embed.console import print_json, show_log
+from domain_embed.console import console, print_json, show_log
 from domain_embed.contracts.errors import SettingsError
-from domain_embed.printing.work import print_plan, print_run, print_statuses
+from domain_embed.printing.work import model_words, notes_json, print_notes, print_plan, print_run, print_statuses
 
 app = typer.Typer()
 
@@ -15,21 +15,27 @@ app = typer.Typer()
 @app.command()
 def plan(name: Name, as_json: AsJson = False) -> None:
     """Show what is stale now and why, and what may run again after it. Nothing is run."""
+    from domain_embed.defs.notes import notes_of
     from domain_embed.defs.runs import make_plan, open_instance
 
     workspace = open_workspace(name)
     with open_instance(workspace.environment) as instance:
         found = make_plan(instance, workspace)
+    notes, model = notes_of(workspace, workspace.settings), workspace.settings.model
     if as_json:
         print_json({
             "domain": name,
+            "model": {"base": model.base, "query_prompt": model.query_prompt, "document_prompt": model.document_prompt},
             "stale": {asset: list(found.statuses[asset].causes) for asset in found.stale},
             "may_run": list(found.may_run),
             "last_seconds": dict(found.last_seconds),
             "estimate_seconds": found.estimate_seconds,
+            "notes": notes_json(notes),
         })  # fmt: skip
     else:
+        console.print(f"model: {model_words(model)}", soft_wrap=True)
         print_plan(name, found)
+        print_notes(notes)
 
 
 @app.command()
@@ -69,11 +75,14 @@ def run(
     workspace = open_workspace(name)
     from domain_embed.definitions import build_definitions
     from domain_embed.defs.graph import RECIPES
-    from domain_embed.defs.runs import make_plan, open_instance, run_assets
+    from domain_embed.defs.notes import notes_of
+    from domain_embed.defs.runs import open_instance, plan_run, run_assets
 
     show_log(quiet=as_json)
     with open_instance(workspace.environment) as instance:
-        found = make_plan(instance, workspace)
+        definitions = build_definitions(workspace.environment, [name])
+        with interruptible():
+            found = plan_run(instance, workspace, definitions)
         if select is not None:
             names = [part.strip() for part in select.split(",") if part.strip()]
         elif force:
@@ -84,20 +93,6 @@ def run(
         if names:
             if not as_json:
                 print_plan(name, found)
-            definitions = build_definitions(workspace.environment, [name])
             with interruptible():
                 outcome = run_assets(instance, workspace, definitions, names, force=force)
-    print_run(name, outcome, workspace, as_json=as_json)
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Of Dagster.")] = 3000,
-    mlflow_port: Annotated[int, typer.Option(help="Of MLflow.")] = 5000,
-    host: Annotated[str, typer.Option(help="Where both listen.")] = "127.0.0.1",
-) -> None:
-    """Start Dagster's UI with all domains, and MLflow's for the figures. Ends with Ctrl-C."""
-    from domain_embed.servers import serve_ui
-    from domain_embed.settings import Environment
-
-    serve_ui(Environment.read(), host=host, port=port, mlflow_port=mlflow_port)
+    print_run(name, outcome, workspace, notes_of(workspace, workspace.settings), as_json=as_json)

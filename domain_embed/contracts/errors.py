@@ -1,23 +1,56 @@
 """The errors a user can meet: each says what is wrong, where, and what to do about it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from domain_embed.contracts.secrets import redact
+from domain_embed.contracts.shown import visible
+
 SHOWN_CULPRITS = 5
+SHOWN_CHARACTERS = 4000
+"""Of a message: what is wrong can be a value of any size, and a message goes to terminals, logs and databases."""
+EXCERPT_CHARACTERS = 200
+
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # no text holds these two: Unicode keeps them for such marks
+_EXCERPT = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}?")  # a message that was cut off may lack the end
+
+
+def excerpt(shown: str) -> str:
+    """Marks what a message quotes of a user's data, and shortens it.
+
+    Logs of runs are read by others than the data: they keep `DomainEmbedError.recorded`, which leaves it out.
+    """
+    cut = shown if len(shown) <= EXCERPT_CHARACTERS else f"{shown[: EXCERPT_CHARACTERS - 1]}…"
+    return f"{_OPEN}{cut.replace(_OPEN, '').replace(_CLOSE, '')}{_CLOSE}"
 
 
 class DomainEmbedError(Exception):
     """Base of every error the product raises on purpose; the CLI prints it without a traceback.
 
+    What it tells of files and texts cannot hide or be obeyed, wherever it is printed or logged.
+
     Args:
         message: What is wrong and where.
         hint: What to do about it, one sentence.
+
+    Attributes:
+        recorded: The message as logs of runs keep it: without what it quotes of the user's data by `excerpt`.
+        marked: The message with its marks; an error that is made of it has the same `recorded`.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(f"{message}\n  → {hint}" if hint else message)
+        self.recorded = _told(_EXCERPT.sub("…", message), hint)
+        self.marked = _told(message, hint)
+        super().__init__(self.marked.replace(_OPEN, "").replace(_CLOSE, ""))
+
+
+def _told(message: str, hint: str) -> str:
+    if len(message) > SHOWN_CHARACTERS:
+        message = f"{message[:SHOWN_CHARACTERS]}… ({len(message):,} characters)"
+    return visible(redact(f"{message}\n  → {hint}" if hint else message))
 
 
 class SettingsError(DomainEmbedError):
@@ -59,6 +92,10 @@ class StoreError(DomainEmbedError):
 
 class StoreUnavailableError(StoreError):
     """A store's server does not answer now; the same call may work a little later."""
+
+
+class CollectionGoneError(StoreError):
+    """A collection that was open is there no more: it was removed, or its store was; what is live now may be opened."""
 
 
 class ModelMismatchError(StoreError):

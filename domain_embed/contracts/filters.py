@@ -12,6 +12,8 @@ Scalar: TypeAlias = str | int | float | bool
 Bound: TypeAlias = int | float | date | datetime
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+UNNAMEABLE = ('"', "\\")
+"""No store can name a metadata key with one of these in a filter."""
 BOUNDS = ("gt", "gte", "lt", "lte")
 
 

@@ -1,14 +1,15 @@
 """The ports: what stages need from encoders, vector stores and trackers, whoever provides them."""
 
+from collections.abc import Collection as AnyCollection
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from domain_embed.contracts.records import CollectionInfo, Hit, Mode, Point, SparseVector, Where
+from domain_embed.contracts.records import CollectionInfo, Hit, Mode, Point, SparseVector, StoredContent, Where
 
 
 class Encoder(Protocol):
@@ -84,7 +85,12 @@ class VectorCache(Protocol):
 
 
 class Collection(Protocol):
-    """A complete, immutable set of points of one model, open for reading. Safe for concurrent readers."""
+    """A complete set of points of one model, open for reading. Safe for concurrent readers.
+
+    What `VectorStore.amend` changes is seen from the next call on, whichever process amends; nothing else changes it.
+    Every search and read raises CollectionGoneError when the collection was dropped: who holds a dropped one would not
+    hear of what is taken away later. `info` is then what it was.
+    """
 
     @property
     def info(self) -> CollectionInfo: ...
@@ -118,15 +124,17 @@ class Collection(Protocol):
         """The stored points of those ids that exist, in the order asked for."""
         ...
 
-    def content_hashes(self) -> Iterator[tuple[str, str]]:
-        """(passage_id, content_hash) of every point, in no particular order."""
+    def contents(self) -> Iterator[StoredContent]:
+        """What every point is about, without its text and vectors, in no particular order."""
         ...
 
     def dense_vectors(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         """(passage ids, their (n, dim) float32 vectors of unit length) page by page, in no particular order."""
         ...
 
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """The number of points there are now, counted."""
+        ...
 
     def close(self) -> None: ...
 
@@ -155,8 +163,38 @@ class VectorStore(Protocol):
         """Raises NotReadyError when no complete collection has that name."""
         ...
 
+    def amend(
+        self, name: str, *, remove: AnyCollection[str], metadata: Mapping[str, Mapping[str, Any]],
+        purge: bool = False,
+    ) -> None:  # fmt: skip
+        """Takes passages out of a complete collection, and gives others this metadata in place of theirs.
+
+        Readers that are open, in this and in other processes, see it from their next call on, and aliases keep
+        pointing to it. Passages it does not hold are passed over; one that is named twice is removed. What is removed
+        is gone before metadata changes; where a store cannot do both as one, the same call again completes it.
+
+        Afterwards `info.amended` says when, `info.count` is still what was built, and `info.metadata_types` is what
+        holds for the metadata there is now.
+
+        Args:
+            name: Of the collection.
+            remove: Passage ids.
+            metadata: The whole new metadata by passage id.
+            purge: Also takes the bytes of what is removed or replaced off the disk, as far as the store can; it takes
+                about as long as writing the collection anew.
+
+        Raises:
+            NotReadyError: No complete collection has that name.
+            StoreError: It cannot be written; see above for what then holds.
+        """
+        ...
+
     def drop(self, name: str) -> None:
         """Removes a collection. Raises StoreError while an alias points to it; unknown names are fine."""
+        ...
+
+    def clear(self) -> list[str]:
+        """Removes every alias and collection of the store, complete or not, for good; returns what was removed."""
         ...
 
     def alias(self, alias: str) -> str | None:

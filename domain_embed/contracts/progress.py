@@ -7,6 +7,9 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from domain_embed.contracts.shown import visible
+
+DELAY_S = 2.0
 LOG_INTERVAL_S = 15.0
 """Between two lines when standard error is a file: a log stays readable."""
 
@@ -19,10 +22,10 @@ class Progress(Protocol):
 
 @contextmanager
 def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
-    """A bar on standard error that appears once the work has lasted two seconds."""
+    """A bar on standard error that appears once the work has lasted DELAY_S."""
     terminal = sys.stderr.isatty()
     with tqdm(
-        total=total, desc=description, unit=f" {unit}", delay=2.0, mininterval=0.2 if terminal else LOG_INTERVAL_S,
-        dynamic_ncols=terminal, leave=True, file=sys.stderr, unit_scale=unit == "bytes",
+        total=total, desc=visible(description, one_line=True), unit=f" {unit}", delay=DELAY_S, dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else LOG_INTERVAL_S, leave=True, file=sys.stderr, unit_scale=unit == "bytes",
     ) as bar:  # fmt: skip
         yield bar

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from domain_embed.contracts.filters import Scalar as Scalar
 from domain_embed.contracts.filters import Where as Where
@@ -46,6 +46,15 @@ class Point:
     sparse: SparseVector
 
 
+class StoredContent(NamedTuple):
+    """What a stored passage is about: `content_hash` is of title and text."""
+
+    passage_id: str
+    doc_id: str
+    content_hash: str
+    metadata: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one ranking has a passage: `rank` from 1, and the score by which it got there."""
@@ -86,15 +95,18 @@ COLLECTION_SCHEMA = 2
 
 @dataclass(frozen=True)
 class CollectionInfo:
-    """What a collection knows about itself; written once, with the collection.
+    """What a collection knows about itself; written with the collection.
 
     `model` is what the encoder is loaded from, with `model_settings` (prompts, length limit), and `fingerprint` the
-    identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language` is
-    the analyzer that made the sparse vectors. `metadata_types` names the type of each filterable key: "str", "int",
-    "float", "bool" or "date" (YYYY-MM-DD). `chunking` is how the passages were cut, `canaries` the vectors of fixed
-    texts, by which `indexing.identity` proves the model, `index` how vectors are kept (empty: as by default),
-    `vector_cache` names the cache that has its vectors, and `schema_version` says what of all this is kept. `content`
-    is equal for collections that differ in their model alone.
+    identity it must then have: a collection keeps its encoder, whatever domain.yaml says later. `sparse_language`
+    is the analyzer that made the sparse vectors, `words_version` its definition of a word. `metadata_types` names
+    the type of each filterable key: "str", "int", "float", "bool" or "date" (YYYY-MM-DD). `chunking` is how the
+    passages were cut, `canaries` the vectors of fixed texts, by which `indexing.identity` proves the model, `index`
+    how vectors are kept (empty: as by default), `vector_cache` names the cache that has its vectors, `access` the rule
+    it was built under, as `AccessRule` has it (empty: none), and `schema_version` says what of all this is kept.
+    `content` is equal for collections that differ in their model alone. `amended` says when passages were last taken
+    out of it or given other metadata (empty: never); it then no longer holds what its name, count and passages_version
+    say.
     """
 
     name: str
@@ -113,6 +125,9 @@ class CollectionInfo:
     vector_cache: str = ""
     schema_version: int = 1
     content: str = ""
+    words_version: int = 1
+    access: Mapping[str, Any] = field(default_factory=dict)
+    amended: str = ""
 
 
 @dataclass(frozen=True)

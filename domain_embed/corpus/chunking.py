@@ -14,7 +14,8 @@ from domain_embed.contracts.progress import Progress, progress_bar
 from domain_embed.contracts.records import embedded_text
 from domain_embed.contracts.tables import PASSAGES, content_hash
 from domain_embed.corpus.batches import bounded
-from domain_embed.corpus.headings import Section, find_sections
+from domain_embed.corpus.cuts import grapheme_end, windows, without_abbreviations
+from domain_embed.corpus.headings import MAX_TITLE_CHARACTERS, Section, find_sections
 from domain_embed.corpus.tokens import TokenCounter
 from domain_embed.settings import ChunkingSettings
 
@@ -166,10 +167,12 @@ class _Chunker:
         budget = self._max_tokens - self._counter.special - self._counter.count_plain(title)
         budget = max(MIN_TOKENS, budget // BUDGET_STEP * BUDGET_STEP)
         splitter = self._splitter(budget)
-        for window_start, window_end in _windows(text, start, end, budget * WINDOW_PER_TOKEN):
-            for offset, chunk in splitter.chunk_indices(text[window_start:window_end]):
+        part = without_abbreviations(text[start:end])  # the splitter takes every period for a sentence's end
+        for window_start, window_end in windows(part, budget * WINDOW_PER_TOKEN):
+            for offset, chunk in splitter.chunk_indices(part[window_start:window_end]):
                 first = window_start + offset
-                span = _stripped(text, first, first + len(chunk))
+                whole = (start + grapheme_end(part, place) for place in (first, first + len(chunk)))
+                span = _stripped(text, *whole)
                 if span[0] < span[1]:
                     yield span
 
@@ -181,7 +184,8 @@ class _Chunker:
 
 
 def _title(document_title: str, section: Section) -> str:
-    return SEPARATOR.join(filter(None, (document_title, *section.headings)))
+    """Of a longer title the beginning: it stands before every passage of the document."""
+    return SEPARATOR.join(filter(None, (document_title[:MAX_TITLE_CHARACTERS], *section.headings)))
 
 
 def _passage_id(doc_id: str, heading: str, text: str) -> str:
@@ -194,14 +198,3 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     part = text[start:end]
     start += len(part) - len(part.lstrip())
     return start, start + len(part.strip())
-
-
-def _windows(text: str, start: int, end: int, size: int) -> Iterator[tuple[int, int]]:
-    """Spans of at most `size` characters that make up text[start:end], cut at a paragraph, line, sentence or word."""
-    while end - start > size:
-        limit = start + size
-        cuts = (text.rfind(mark, start + size // 2, limit) for mark in ("\n\n", "\n", ". ", " "))
-        cut = next((cut + 1 for cut in cuts if cut >= 0), limit)
-        yield start, cut
-        start = cut
-    yield start, end

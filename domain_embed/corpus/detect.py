@@ -6,6 +6,7 @@ from pathlib import Path
 from domain_embed.contracts.errors import InputError
 from domain_embed.corpus.lines import ROW_SUFFIXES, read_rows
 from domain_embed.corpus.sources import SUPPORTED_SUFFIXES, supported_files
+from domain_embed.files import is_there
 from domain_embed.settings import CorpusSettings
 
 CORPUS_NAMES = ("corpus", "documents", "docs", "passages", "articles")
@@ -25,7 +26,7 @@ def detect_corpus(path: Path) -> CorpusSettings:
         InputError: When nothing there can be read, or a table has no field that looks like an id or a text.
     """
     path = path.absolute()
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"{path} does not exist", "check the path")
     found = supported_files(path) if path.is_dir() else [path]
     found = [file for file in found if file.suffix.lower() in SUPPORTED_SUFFIXES]

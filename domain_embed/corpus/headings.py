@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _HEADING_OR_FENCE = re.compile(r"^ {0,3}(?P<mark>#{1,6}(?=\s|$)|`{3,}|~{3,})(?P<rest>[^\n]*)$", re.MULTILINE)
-_CLOSING_MARKS = re.compile(r"(^|[ \t]+)#+[ \t\r]*$")
+MAX_TITLE_CHARACTERS = 1000
+"""More is no heading, and it would be repeated before every passage under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,18 @@ def find_headings(text: str) -> Iterator[Heading]:
         mark, rest = match["mark"], match["rest"]
         if mark[0] == "#":
             if not fence:
-                title = _CLOSING_MARKS.sub("", rest).strip()
-                yield Heading(len(mark), title, match.start(), match.end())
+                yield Heading(len(mark), _title(rest), match.start(), match.end())
         elif not fence:
             fence = "" if mark[0] == "`" and "`" in rest else mark  # otherwise `code` that stands on one line
         elif mark.startswith(fence) and not rest.strip():
             fence = ""
+
+
+def _title(rest: str) -> str:
+    """What follows a heading's marks, without white space and closing marks; those stand after a blank."""
+    text = rest.strip()
+    bare = text.rstrip("#")
+    return (text if bare and not bare.endswith((" ", "\t")) else bare.rstrip())[:MAX_TITLE_CHARACTERS]
 
 
 def find_sections(text: str) -> Iterator[Section]:

@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from domain_embed.settings import MetadataType
+from domain_embed.contracts.errors import excerpt
+
+if TYPE_CHECKING:  # a worker process starts without the settings
+    from domain_embed.settings import MetadataType
 
 MAX_VALUES = 10_000
 """Of one document, nested ones included: a few lines of YAML with aliases can stand for billions."""
@@ -23,7 +26,16 @@ def path_metadata(path: str, patterns: Sequence[str]) -> dict[str, str]:
     return {name: value for match in found if match for name, value in match.groupdict().items() if value is not None}
 
 
-def encode_metadata(values: Mapping[Any, Any], types: Mapping[str, MetadataType]) -> str:
+def merged(of_path: Mapping[str, Any], of_file: Mapping[Any, Any], from_path_first: str | None) -> dict[Any, Any]:
+    """The metadata of a document: what the file says wins, but for one key of which its path has the last word.
+
+    That is the key of its groups: who may put a file into a folder may not always say who reads it.
+    """
+    last = {key: of_path[key] for key in of_path if key == from_path_first}
+    return {**of_path, **of_file, **last}
+
+
+def encode_metadata(values: Mapping[Any, Any], types: "Mapping[str, MetadataType]") -> str:
     """A JSON object with sorted keys. Dates and times become YYYY-MM-DD; `types` are applied to the outermost keys.
 
     A list is converted item by item; null stays null.
@@ -75,7 +87,7 @@ def _key(key: Any) -> str:
     return str(key)
 
 
-def _converted(name: str, value: Any, kind: MetadataType) -> Any:
+def _converted(name: str, value: Any, kind: "MetadataType") -> Any:
     if isinstance(value, list):
         return [_converted(name, item, kind) for item in value]
     try:
@@ -83,7 +95,7 @@ def _converted(name: str, value: Any, kind: MetadataType) -> Any:
             raise ValueError
         return _CONVERTERS[kind](value)
     except (ValueError, OverflowError):
-        raise ValueError(f"metadata {name!r} cannot be read as {kind}: {value!r:.80}") from None
+        raise ValueError(f"metadata {name!r} cannot be read as {kind}: {excerpt(f'{value!r:.80}')}") from None
 
 
 def _to_str(value: _Scalar) -> str:
@@ -114,7 +126,7 @@ def _to_date(value: _Scalar) -> str:
     return datetime.fromisoformat(str(value).strip()).date().isoformat()
 
 
-_CONVERTERS: dict[MetadataType, Callable[[_Scalar], _Scalar]] = {
+_CONVERTERS: "dict[MetadataType, Callable[[_Scalar], _Scalar]]" = {
     "str": _to_str,
     "int": _to_int,
     "float": _to_float,

@@ -1,6 +1,8 @@
 """Counting tokens as the base model's tokenizer makes them, with nothing cut."""
 
+import json
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +36,26 @@ class TokenCounter:
             for text, encoding in zip(call, encodings, strict=True):
                 counts.append(len(encoding) * max(len(text), COUNTED_CHARACTERS) // COUNTED_CHARACTERS)
         return counts
+
+    def unknown(self, texts: Iterable[str]) -> list[tuple[int, int]]:
+        """Of each text, as far as it is looked at, the tokens that stand for what the vocabulary lacks, and all.
+
+        Special ones are left out. A vocabulary that has every byte lacks nothing.
+        """
+        found: list[tuple[int, int]] = []
+        for call in _calls(texts):
+            cut = [text[:COUNTED_CHARACTERS] for text in call]
+            encodings = self.tokenizer.encode_batch_fast(cut, add_special_tokens=False)
+            found += ((encoding.ids.count(self._unknown_id), len(encoding)) for encoding in encodings)
+        return found
+
+    @cached_property
+    def _unknown_id(self) -> int:
+        """A Unigram model keeps its number, the others its text; -1 where there is none."""
+        model = json.loads(self.tokenizer.to_str())["model"]
+        token = model.get("unk_token")
+        number = model.get("unk_id") if token is None else self.tokenizer.token_to_id(token)
+        return -1 if number is None else int(number)
 
     def count_plain(self, text: str) -> int:
         """Tokens of one short text, without special ones."""

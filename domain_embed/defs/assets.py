@@ -3,36 +3,45 @@
 import ctypes
 import logging
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from domain_embed.contracts.errors import DomainEmbedError, StoreUnavailableError
+from domain_embed.contracts.secrets import redact, redacted_error
 from domain_embed.defs.data import SOURCES, domain_group, source_version
 from domain_embed.defs.launch import launch_schema, launched_settings
+from domain_embed.defs.notes import notes_on
 from domain_embed.defs.policies import (
     FORCE_TAG,
+    LANE,
     PROMOTE_TAG,
     REASON_TAG,
     automation_condition,
     freshness_policy,
+    op_tags_of,
     pool_of,
 )
 from domain_embed.defs.processes import mark_run
+from domain_embed.defs.redacted import redacts_errors
 from domain_embed.defs.staleness import (
     CODE_VERSION_TAG,
     DATA_VERSION_TAG,
     INPUT_VERSION_TAG,
+    SETTINGS,
     asset_status,
     current_versions,
     input_tag,
     last_materialization,
     observe,
 )
-from domain_embed.defs.work import AssetRecipe, Produced, Stopped, Work
+from domain_embed.defs.work import AssetRecipe, Produced, Stopped, Work, bullets, recorded
+from domain_embed.files import PRIVATE_FILE, private_folder
 from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.tracking import Tracking
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
@@ -41,40 +50,26 @@ logger = logging.getLogger("domain_embed.run")
 
 RETRY_SECONDS = (5, 15)
 """Before an asset is tried again whose store did not answer: it goes on where it was, so this is safe and cheap."""
-REUSED, SECONDS, WHY = "reused", "seconds", "made because"
+TAKEN_OUT = "passages are missing in it"
+NOTES, REUSED, SECONDS, WHY = "notes", "reused", "seconds", "made because"
 
 
-class Stores(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where artifacts and figures go; the Qdrant API key comes from the environment alone."""
+@dataclass(frozen=True)
+class Stores:
+    """Where artifacts and figures go: what the environment said when the code location was loaded, whatever runs."""
 
-    home: str
-    qdrant_url: str | None = None
-    mlflow_tracking_uri: str | None = None
-    mlflow_ui: str | None = None
-    storage: str | None = None
-
-    @classmethod
-    def of(cls, environment: Environment) -> "Stores":
-        """The resource for an environment."""
-        return cls(
-            home=str(environment.home),
-            qdrant_url=environment.qdrant_url,
-            mlflow_tracking_uri=environment.mlflow_tracking_uri,
-            mlflow_ui=environment.mlflow_ui,
-            storage=environment.storage,
-        )
+    environment: Environment
 
     def workspace(self, domain: str) -> Workspace:
         """One domain's workspace, brought up to what other machines have stored of it."""
-        given = {"home": self._home(), "qdrant_url": self.qdrant_url, "storage": self.storage}
-        return Workspace.open(Environment.read().model_copy(update=given), domain)
+        return Workspace.open(self.environment, domain)
 
     def tracking(self) -> Tracking:
         """MLflow."""
-        return Tracking(self.mlflow_tracking_uri, self._home() / STORE_FOLDER / "mlflow", self.mlflow_ui)
-
-    def _home(self) -> Path:
-        return Path(self.home)
+        environment = self.environment
+        return Tracking(
+            environment.mlflow_tracking_uri, environment.home / STORE_FOLDER / "mlflow", environment.mlflow_ui
+        )
 
 
 def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg.AssetsDefinition:
@@ -82,9 +77,12 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
 
     @dg.multi_asset(
         name=domain_group(domain, recipe.name), specs=[asset_spec(domain, settings, recipe)],
-        pool=pool_of(recipe.name), config_schema=launch_schema(recipe.name, settings),
+        pool=pool_of(recipe.name), op_tags=op_tags_of(recipe.name), config_schema=launch_schema(recipe.name, settings),
     )  # fmt: skip
-    def materialize(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    @redacts_errors
+    def materialize(
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # fmt: skip
         mark_run(context.instance, context.run, domain)
         workspace = stores.workspace(domain)
         forced = context.run.tags.get(FORCE_TAG) == "1" or bool(recipe.name == "champion" and _override(context.run))
@@ -93,29 +91,52 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
         with _alone(workspace, recipe.name):
             inputs = _input_versions(context.instance, workspace, settings, spec)
             latest = last_materialization(context.instance, spec.key)
-            status = asset_status(spec, latest, inputs)
-            if latest is not None and status.state == "fresh" and not forced:
+            status = asset_status(spec, latest, inputs, launched)
+            if latest is not None and status.state == "fresh" and not forced and not recipe.lacks(workspace):
                 logger.info("%s: reused, nothing it reads has changed", recipe.name)
-                yield _again(latest)
+                yield _again(latest, samples=settings.samples)
                 return
-            why = "; ".join(status.causes) or "forced"
+            why = "; ".join(status.causes) or ("forced" if forced else TAKEN_OUT)
             logger.info("%s: made now (%s)", recipe.name, why)
             try:
                 made = _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
             except StoreUnavailableError as error:
-                raise _try_again(error, context.retry_number) from error
+                raise _try_again(error, context.retry_number, samples=settings.samples) from error
             if isinstance(made, Stopped):  # Dagster skips what lies downstream of an asset that was not made
                 logger.warning("%s: not made: %s", recipe.name, made.reason)
-                context.log.warning(made.reason)
+                context.log.warning(redact(made.reason))
             else:
+                for note in notes_on(recipe.name, workspace, launched):
+                    logger.warning("%s: %s", recipe.name, note.text)
                 yield made
 
     return materialize
 
 
-def _try_again(error: StoreUnavailableError, tried: int) -> dg.RetryRequested | dg.Failure:
+class AssetFailedError(dg.Failure):
+    """A body has failed. Dagster records what `told` says; `error`, which may quote texts, is for who started the run.
+
+    To be raised `from None`: Dagster records causes, too.
+    """
+
+    def __init__(self, error: Exception, *, samples: bool) -> None:
+        self.error = redacted_error(error)
+        super().__init__(_told(error, samples=samples), allow_retries=False)
+
+
+def _told(error: Exception, *, samples: bool) -> str:
+    """What goes into the run log of an error: texts are quoted only where samples are asked for."""
+    if isinstance(error, DomainEmbedError):
+        return str(error) if samples else error.recorded
+    if samples:
+        return "".join(traceback.format_exception(error))
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"unexpected {type(error).__name__}; its message may quote texts and is not kept (`samples: true`)\n{frames}"
+
+
+def _try_again(error: StoreUnavailableError, tried: int, *, samples: bool) -> dg.RetryRequested | dg.Failure:
     if tried >= len(RETRY_SECONDS):
-        return dg.Failure(str(error), allow_retries=False)
+        return AssetFailedError(error, samples=samples)
     logger.warning("%s; another try in %d s", error, RETRY_SECONDS[tried])
     return dg.RetryRequested(max_retries=len(RETRY_SECONDS), seconds_to_wait=RETRY_SECONDS[tried])
 
@@ -144,8 +165,15 @@ def _run(
     tracking, started = stores.tracking(), time.monotonic()
     reason = run.tags.get(REASON_TAG)
     try:
-        with tracking.asset_run(workspace.domain, run.run_id, recipe.name, reason=reason) as tracker:
+        # What hides passages and shows none goes on where the rule has vanished from domain.yaml, by the one known.
+        access = workspace.known_access() if recipe.name in LANE else workspace.access_rule()
+        settings = settings.model_copy(update={"access": access})
+        with tracking.asset_run(
+            workspace.domain, run.run_id, recipe.name, reason=reason, required=recipe.name not in LANE
+        ) as tracker:
             produced = recipe.body(Work(workspace, settings, tracker, tracking, forced, _override(run)))
+            workspace.save_notes(recipe.name, () if isinstance(produced, Stopped) else produced.notes)
+            workspace.access_record.know(settings.access.rule)
             workspace.store()
             if isinstance(produced, Stopped):
                 return produced
@@ -153,13 +181,17 @@ def _run(
             tracker.log_metrics({**produced.metrics, SECONDS: seconds})
     except StoreUnavailableError:
         raise
-    except DomainEmbedError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:  # noqa: BLE001  # raised again; with it as a cause Dagster would keep its message
+        raise AssetFailedError(error, samples=settings.samples) from None
     finally:
         _return_memory()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(produced.version),
-        metadata={**_metadata(produced, seconds, tracker.url), WHY: why},
+        metadata={
+            **recorded(_metadata(produced, seconds, tracker.url), samples=settings.samples),
+            WHY: why,
+            SETTINGS: dg.MetadataValue.json(recipe.content(settings)),
+        },
         tags={
             CODE_VERSION_TAG: recipe.code_version(settings),
             **{input_tag(key): version for key, version in inputs.items() if version is not None},
@@ -181,7 +213,8 @@ def _return_memory() -> None:
 
 def _metadata(produced: Produced, seconds: float, url: str) -> dict[str, dg.MetadataValue | str | int | float]:
     return {
-        **produced.metadata,
+        **{name: _redacted(value) for name, value in produced.metadata.items()},
+        **({NOTES: _redacted(bullets(note.text for note in produced.notes))} if produced.notes else {}),
         **produced.metrics,
         SECONDS: round(seconds, 2),
         REUSED: False,
@@ -189,7 +222,14 @@ def _metadata(produced: Produced, seconds: float, url: str) -> dict[str, dg.Meta
     }
 
 
-def _again(latest: dg.AssetMaterialization) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def _redacted(value: dg.MetadataValue | str | int | float) -> dg.MetadataValue | str | int | float:
+    """Texts without secrets; tables and figures as they are."""
+    if isinstance(value, dg.MarkdownMetadataValue):
+        return dg.MetadataValue.md(redact(value.value or ""))
+    return redact(value) if isinstance(value, str) else value
+
+
+def _again(latest: dg.AssetMaterialization, *, samples: bool) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The last result once more, with everything that was known about it, also which versions it was made of.
 
     Dagster would record those it saw when the step began, before the sources were looked at, and call it stale.
@@ -197,8 +237,9 @@ def _again(latest: dg.AssetMaterialization) -> dg.MaterializeResult:  # type: ig
     tags = dict(latest.tags or {})
     kept = {tag: value for tag, value in tags.items() if tag == CODE_VERSION_TAG or tag.startswith(INPUT_VERSION_TAG)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(tags[DATA_VERSION_TAG]), metadata={**latest.metadata, REUSED: True}, tags=kept
-    )
+        data_version=dg.DataVersion(tags[DATA_VERSION_TAG]), tags=kept,
+        metadata={**recorded(latest.metadata, samples=samples), REUSED: True},
+    )  # fmt: skip
 
 
 def _input_versions(
@@ -229,14 +270,15 @@ def _alone(workspace: Workspace, asset: str) -> Iterator[None]:
         folders[pool] = workspace.environment.home / STORE_FOLDER / "locks"
     with ExitStack() as held:
         for name, folder in folders.items():
-            held.enter_context(_lock(folder, name, asset))
+            held.enter_context(lock_artifact(folder, name, asset))
         yield
 
 
 @contextmanager
-def _lock(folder: Path, name: str, asset: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock")
+def lock_artifact(folder: Path, name: str, asset: str) -> Iterator[None]:
+    """Nobody else holds the lock meanwhile; `asset` is who wants it, for the log."""
+    private_folder(folder)
+    lock = FileLock(folder / f"{name}.lock", mode=PRIVATE_FILE)
     try:
         lock.acquire(timeout=0.1)
     except Timeout:

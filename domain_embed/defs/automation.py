@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from domain_embed.contracts.errors import DomainEmbedError
+from domain_embed.contracts.secrets import redact
 from domain_embed.defs.assets import Stores
 from domain_embed.defs.data import domain_group, source_signature, source_version, sources_of
 from domain_embed.defs.graph import RECIPES
-from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, REASON_TAG
+from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, LANE, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
+from domain_embed.defs.redacted import redacts_errors
 from domain_embed.defs.reference import retraining_facts
 from domain_embed.defs.runs import make_plan
-from domain_embed.defs.staleness import current_versions, source_event
+from domain_embed.defs.staleness import current_versions, input_tag, last_materialization, source_event
 from domain_embed.monitoring.policy import RetrainRequest, retraining_due
 from domain_embed.settings import DomainSettings
 
@@ -34,13 +36,55 @@ def build_automation(domain: str, settings: DomainSettings) -> dg.Definitions:
         domain_group(domain, "update"), selection, tags={DOMAIN_TAG: domain},
         description=f"Brings {domain} up to date: only what is stale works, everything else is reused.",
     )  # fmt: skip
+    lane = dg.define_asset_job(
+        domain_group(domain, "lane"), dg.AssetSelection.assets(*([domain, name] for name in LANE)),
+        tags={DOMAIN_TAG: domain},
+        description="Hides what was deleted or restricted, then gives the live model the new texts. Evaluates nothing.",
+    )  # fmt: skip
     sensors = [
+        _lane_sensor(domain, settings, lane.name),
         _sources_sensor(domain, settings),
         _data_sensor(domain, settings),
         _retrain_sensor(domain, settings, job.name),
     ]
     schedules = [_schedule(domain, settings, job.name)] if settings.automation.retrain_schedule else []
-    return dg.Definitions(jobs=[job], sensors=sensors, schedules=schedules)
+    return dg.Definitions(jobs=[job, lane], sensors=sensors, schedules=schedules)
+
+
+def _lane_sensor(domain: str, settings: DomainSettings, job: str) -> dg.SensorDefinition:
+    """Asset by asset the conditions would take a tick each; this asks for the whole lane as soon as it sees a change.
+
+    It asks once for each state of the files: a run that fails of them will fail of them again.
+    """
+    corpus, documents = dg.AssetKey([domain, "corpus_files"]), dg.AssetKey([domain, "documents"])
+
+    @dg.sensor(
+        name=domain_group(domain, "withhold"), job_name=job,
+        minimum_interval_seconds=settings.automation.every_seconds,
+        default_status=RUNNING if settings.automation.keep_data_current else STOPPED,
+        description="Asks at once, when the corpus has changed, for what hides deleted and restricted documents.",
+    )  # fmt: skip
+    @redacts_errors
+    def withhold(
+        context: dg.SensorEvaluationContext, stores: dg.ResourceParam[Stores]
+    ) -> dg.SensorResult | dg.SkipReason:
+        latest = last_materialization(context.instance, documents)
+        if latest is None:
+            return dg.SkipReason("no documents have been made yet, so none are served")
+        workspace = stores.workspace(domain)
+        try:
+            signature = source_signature("corpus_files", workspace, settings)
+            if signature == context.cursor:
+                return dg.SkipReason("the files of the corpus have not changed")
+            version = source_version("corpus_files", workspace, settings)
+        except (DomainEmbedError, OSError) as error:
+            return dg.SkipReason(f"corpus_files: {_recorded(error)}")
+        if (latest.tags or {}).get(input_tag(corpus)) == version:
+            return dg.SensorResult(skip_reason="the documents are made of these files", cursor=signature)
+        request = dg.RunRequest(tags={REASON_TAG: "the corpus has changed"})
+        return dg.SensorResult(run_requests=[request], cursor=signature)
+
+    return withhold
 
 
 def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinition:
@@ -49,11 +93,16 @@ def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinitio
         default_status=RUNNING if settings.automation.observe else STOPPED,
         description="Looks at the domain's files by content and records what is new. Starts no run.",
     )  # fmt: skip
-    def sources(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult:
+    @redacts_errors
+    def sources(context: dg.SensorEvaluationContext, stores: dg.ResourceParam[Stores]) -> dg.SensorResult:
         closed = close_abandoned(context.instance)
         seen: dict[str, str] = json.loads(context.cursor or "{}")
         news, troubles = [], [f"run {run} failed: its process was gone" for run in closed]
         workspace = stores.workspace(domain)
+        try:
+            workspace.see_rule(workspace.settings.access)
+        except DomainEmbedError as error:
+            troubles.append(f"access rule: {error}")
         for name in sources_of(settings):
             try:
                 signature = source_signature(name, workspace, settings)
@@ -63,7 +112,7 @@ def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinitio
                     news += [source_event(key, version)] if known != version else []
                     seen[name] = signature
             except (DomainEmbedError, OSError) as error:
-                troubles.append(f"{name}: {error}")
+                troubles.append(f"{name}: {_recorded(error)}")
         told = "; ".join(troubles) or ("" if news else "nothing has changed")
         return dg.SensorResult(asset_events=news, cursor=json.dumps(seen), skip_reason=told or None)
 
@@ -88,7 +137,10 @@ def _schedule(domain: str, settings: DomainSettings, job: str) -> dg.ScheduleDef
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Brings everything up to date, the model too, if something is stale.",
     )  # fmt: skip
-    def retrain_schedule(context: dg.ScheduleEvaluationContext, stores: Stores) -> dg.RunRequest | dg.SkipReason:
+    @redacts_errors
+    def retrain_schedule(
+        context: dg.ScheduleEvaluationContext, stores: dg.ResourceParam[Stores]
+    ) -> dg.RunRequest | dg.SkipReason:
         workspace = stores.workspace(domain)
         if workspace.newest_checkpoint is None:
             return dg.SkipReason("no model has been trained yet; the first run is started by a person")
@@ -109,7 +161,10 @@ def _retrain_sensor(domain: str, settings: DomainSettings, job: str) -> dg.Senso
         default_status=RUNNING if watches else STOPPED,
         description="Asks for training, once a reason: enough new judgments or passages, a drop in served quality.",
     )  # fmt: skip
-    def retrain(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
+    @redacts_errors
+    def retrain(
+        context: dg.SensorEvaluationContext, stores: dg.ResourceParam[Stores]
+    ) -> dg.SensorResult | dg.SkipReason:
         facts = retraining_facts(stores.workspace(domain))
         if facts is None:
             return dg.SkipReason("no model has been trained yet; the first run is started by a person")
@@ -123,6 +178,11 @@ def _retrain_sensor(domain: str, settings: DomainSettings, job: str) -> dg.Senso
         return dg.SensorResult(run_requests=[_run_request(due)], cursor=json.dumps(asked))
 
     return retrain
+
+
+def _recorded(error: DomainEmbedError | OSError) -> str:
+    """What of an error Dagster may keep."""
+    return error.recorded if isinstance(error, DomainEmbedError) else redact(str(error))
 
 
 def _run_request(due: Sequence[RetrainRequest]) -> dg.RunRequest:

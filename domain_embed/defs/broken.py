@@ -1,10 +1,14 @@
 """A domain whose settings cannot be used: visible as an error, and in nobody's way."""
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping
 
 import dagster as dg
 
+from domain_embed.contracts.names import MAX_CHARACTERS, is_domain_name
+from domain_embed.contracts.shown import fenced
 from domain_embed.defs.data import domain_group
 
 SETTINGS_ASSET, SETTINGS_CHECK = "domain_yaml", "can_be_used"
@@ -26,20 +30,31 @@ def broken_domains(errors: Mapping[str, str]) -> dg.Definitions:
     )
 
 
+def _key(domain: str) -> list[str]:
+    """The asset's key; a folder may be called what no key can be, and be told from others by what is made of that."""
+    if is_domain_name(domain):
+        return [domain, SETTINGS_ASSET]
+    return [re.sub(r"[^A-Za-z0-9_-]", "_", domain)[:MAX_CHARACTERS] + f"_{_digest(domain)}", SETTINGS_ASSET]
+
+
+def _digest(domain: str) -> str:
+    return hashlib.sha256(os.fsencode(domain)).hexdigest()[:8]
+
+
 def _asset(domain: str, error: str) -> dg.AssetSpec:
     return dg.AssetSpec(
-        [domain, SETTINGS_ASSET],
-        description=f"**The settings of this domain cannot be used**, so none of its assets are here.\n\n```\n{error}\n"
-        "```\n\nMend the file, then reload the definitions.",
-        group_name=domain_group(domain, "broken"),
+        _key(domain),
+        description=f"**The settings of this domain cannot be used**, so none of its assets are here.\n\n"
+        f"{fenced(error)}\n\nMend the file, then reload the definitions.",
+        group_name=domain_group(_key(domain)[0], "broken"),
         kinds={"yaml"},
     )
 
 
 def _check(domain: str, error: str) -> dg.AssetChecksDefinition:
-    spec = dg.AssetCheckSpec(SETTINGS_CHECK, asset=[domain, SETTINGS_ASSET], description="The settings can be used.")
+    spec = dg.AssetCheckSpec(SETTINGS_CHECK, asset=_key(domain), description="The settings can be used.")
     # Two domains may be broken because their names clash, and Dagster's op names must not clash as well.
-    op_name = f"{domain_group(domain, SETTINGS_CHECK)}_{hashlib.sha256(domain.encode()).hexdigest()[:8]}"
+    op_name = f"{domain_group(_key(domain)[0], SETTINGS_CHECK)}_{_digest(domain)}"
 
     @dg.multi_asset_check(specs=[spec], name=op_name)
     def can_be_used() -> dg.AssetCheckResult:
@@ -66,6 +81,6 @@ def _sensor(errors: Mapping[str, str]) -> dg.SensorDefinition:
 def failed_check(domain: str, error: str) -> dg.AssetCheckEvaluation:
     """The red check of a broken domain."""
     return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey([domain, SETTINGS_ASSET]), check_name=SETTINGS_CHECK, passed=False, description=error,
-        metadata={"error": dg.MetadataValue.md(f"```\n{error}\n```")}, severity=dg.AssetCheckSeverity.ERROR,
+        asset_key=dg.AssetKey(_key(domain)), check_name=SETTINGS_CHECK, passed=False, description=error,
+        metadata={"error": dg.MetadataValue.md(fenced(error))}, severity=dg.AssetCheckSeverity.ERROR,
     )  # fmt: skip

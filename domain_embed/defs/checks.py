@@ -4,6 +4,8 @@ import dagster as dg
 
 from domain_embed.defs.assets import Stores
 from domain_embed.defs.data import domain_group
+from domain_embed.defs.redacted import redacts_errors
+from domain_embed.defs.work import bullets
 from domain_embed.indexing.parity import check_parity
 from domain_embed.judgments.leakage import Leakage, measure_leakage
 from domain_embed.judgments.quality.checks import CHECKS
@@ -51,7 +53,8 @@ def _leakage_check(domain: str, settings: DomainSettings) -> dg.AssetChecksDefin
         asset=[domain, "splits"], name=_name(domain, "no_leakage"), blocking=True,
         description="No query text and no positive passage may be in two splits.",
     )  # fmt: skip
-    def no_leakage(stores: Stores) -> Result:
+    @redacts_errors
+    def no_leakage(stores: dg.ResourceParam[Stores]) -> Result:
         leakage = measure_leakage(
             stores.workspace(domain).tables.read("splits").read(), settings.splits.near_duplicates
         )
@@ -67,7 +70,8 @@ def _quality_check(domain: str) -> dg.AssetChecksDefinition:
         asset=[domain, "quality_report"], name=_name(domain, "quality"), blocking=True,
         description="Passages and judgments can be trusted: nothing was found that must be mended before training.",
     )  # fmt: skip
-    def quality(stores: Stores) -> Result:
+    @redacts_errors
+    def quality(stores: dg.ResourceParam[Stores]) -> Result:
         summary = stores.workspace(domain).quality()
         found = {name: check for name, check in summary["checks"].items() if check["count"]}
         warned = any(check["severity"] == "warn" for check in found.values())
@@ -86,7 +90,8 @@ def _parity_check(domain: str, asset: str, alias: str) -> dg.AssetChecksDefiniti
         asset=[domain, asset], name=_name(domain, f"{asset}_parity"), blocking=True,
         description="The collection holds exactly the passages, embedded by exactly the model, that it says.",
     )  # fmt: skip
-    def parity(stores: Stores) -> Result:
+    @redacts_errors
+    def parity(stores: dg.ResourceParam[Stores]) -> Result:
         workspace = stores.workspace(domain)
         collection = workspace.vector_store.open(workspace.aliased(alias))
         findings = check_parity(collection, workspace.tables.read("passages"), workspace.encoder_of(collection.info))
@@ -105,13 +110,14 @@ def _verdict_check(domain: str) -> dg.AssetChecksDefinition:
         asset=[domain, "eval_report"], name=_name(domain, "verdict"),
         description="The tuned model is good enough to go live.",
     )  # fmt: skip
-    def verdict(stores: Stores) -> Result:
+    @redacts_errors
+    def verdict(stores: dg.ResourceParam[Stores]) -> Result:
         stored = stores.workspace(domain).latest_report()["verdict"]
         return Result(
             passed=bool(stored["promote"]),
             severity=dg.AssetCheckSeverity.WARN,
             description=stored["reasons"][0],
-            metadata={"reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in stored["reasons"]))},
+            metadata={"reasons": bullets(stored["reasons"])},
         )
 
     return verdict
@@ -124,7 +130,8 @@ def _served_check(domain: str) -> dg.AssetChecksDefinition:
         asset=[domain, "served_quality"], name=_name(domain, "served"),
         description="Users are served as well as before.",
     )  # fmt: skip
-    def served(stores: Stores) -> Result:
+    @redacts_errors
+    def served(stores: dg.ResourceParam[Stores]) -> Result:
         summary = stores.workspace(domain).served() or {"alarms": {}, "daily": []}
         alarms, figures = summary["alarms"], summary.get("recent", {})
         return Result(

@@ -17,6 +17,7 @@ from domain_embed.evaluation.training_record import TrainingRecord
 from domain_embed.indexing.parity import check_parity
 from domain_embed.judgments.leakage import measure_leakage
 from domain_embed.retrieval.searcher import Searcher
+from domain_embed.settings import AccessSettings
 from domain_embed.stores.workspace import Workspace
 
 
@@ -42,10 +43,11 @@ def generated_answers(
     if work.settings.answers.source == "none" or not queries:
         return None
     served = [system_name(model, subject.judged_variant) for model in MODELS]
-    settings = work.settings.evaluation
+    settings, access = work.settings.evaluation, work.settings.access
     return measure_answers(
         {system: runs[system] for system in served if system in runs}, system_name("tuned", subject.judged_variant),
-        queries, _known_answers(work, queries), _texts_of(searcher), work.settings.answers, work.workspace.folder,
+        queries, _sendable_answers(work, searcher, queries), _texts_of(searcher, access), work.settings.answers,
+        work.workspace.folder,
         work.workspace.root / "answers.jsonl", resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
 
@@ -110,10 +112,27 @@ def _known_answers(work: Work, queries: Container[str]) -> dict[str, list[str]]:
     return answers
 
 
-def _texts_of(searcher: Searcher) -> Fetch:
+def _sendable_answers(work: Work, searcher: Searcher, queries: Container[str]) -> dict[str, list[str]]:
+    """The known answers a language model may read: an answer is as confidential as the passages it stands in."""
+    answers = _known_answers(work, queries)
+    if work.settings.access.rule is None:
+        return answers
+    positives = work.workspace.judged("test")[1]
+    asked = sorted({passage_id for query_id in answers for passage_id in positives.get(query_id, ())})
+    sent = _texts_of(searcher, work.settings.access)(asked).keys()
+    return {query_id: texts for query_id, texts in answers.items() if positives.get(query_id, {}).keys() <= sent}
+
+
+def _texts_of(searcher: Searcher, access: AccessSettings | None = None) -> Fetch:
+    """Texts of passages; with `access` of those that a language model may read."""
+
     def fetch(passage_ids: Sequence[str]) -> dict[str, str]:
         points = searcher.collection.fetch(passage_ids)
-        return {point.passage_id: embedded_text(point.title, point.text) for point in points}
+        return {
+            point.passage_id: embedded_text(point.title, point.text)
+            for point in points
+            if access is None or access.may_be_sent(point.metadata)
+        }
 
     return fetch
 

@@ -1,34 +1,48 @@
 """Asset bodies from corpus files to passages, and the sources of a domain."""
 
 import hashlib
+import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 
+from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.notes import left_out
 from domain_embed.contracts.tables import DOCUMENTS, PASSAGES
 from domain_embed.corpus.chunking import ChunkReport, chunk_documents
-from domain_embed.corpus.documents import ReadReport, read_documents
+from domain_embed.corpus.documents import ReadReport
+from domain_embed.corpus.erased import ERASED, ERASED_FILE, erased_file
 from domain_embed.corpus.sources import files_version, find_files
+from domain_embed.cutover import withhold_gone
+from domain_embed.defs.lane import corpus_documents, withhold_readable
+from domain_embed.defs.notes import overlooked_files
 from domain_embed.defs.policies import freshness_policy
-from domain_embed.defs.work import Produced, Work, record_table, sample_table
+from domain_embed.defs.work import HIDDEN_ROWS, Produced, Work, counted, record_table, sample_table
 from domain_embed.judgments.sources import source_paths
 from domain_embed.monitoring.query_log import finished_days
 from domain_embed.settings import DomainSettings
 from domain_embed.stores.workspace import Workspace
 
 BATCH_ROWS = 4096
+SHOWN_LEFT_OUT = 20
+
+
+def document_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
+    """The files that documents are read from."""
+    return [path for path in find_files(workspace.folder, settings.corpus.paths) if path.name != ERASED_FILE]
 
 
 def corpus_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
-    """The documents' files."""
-    return find_files(workspace.folder, settings.corpus.paths)
+    """The documents' files, and the list of those that were erased."""
+    return [*document_files(workspace, settings), *erased_file(workspace.folder)]
 
 
 def label_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
-    """The judgments' files."""
+    """The judgments' files, and the list of the documents that were erased."""
     paths = [path for source in settings.judgments.sources for path in source_paths(source)]
-    return find_files(workspace.folder, paths)
+    return [*find_files(workspace.folder, paths), *erased_file(workspace.folder)]
 
 
 def review_decisions(workspace: Workspace, settings: DomainSettings) -> list[Path]:
@@ -50,31 +64,50 @@ def probe_files(workspace: Workspace, settings: DomainSettings) -> list[Path]:
 
 def documents(work: Work) -> Produced:
     """The source texts with title and metadata, one row each; what could not be used is counted and named."""
-    report, corpus, folder = ReadReport(), work.settings.corpus, work.workspace.folder
-    files = find_files(folder, corpus.paths)
-    table = work.workspace.tables.write("documents", read_documents(files, report, corpus, folder), DOCUMENTS)
-    left_out = [{"reason": reason, "where": where} for reason, where in report.samples]
+    report = ReadReport()
+    try:
+        found = corpus_documents(work, work.settings.corpus, report)
+        table = work.workspace.tables.write("documents", found, DOCUMENTS)
+    except InputError:
+        withhold_readable(work)  # what is certainly gone is not served until somebody has mended the corpus
+        raise
+    unread = [*overlooked_files(work.workspace, work.settings), *report.samples]
+    unused = [{"reason": reason, "where": where} for reason, where in unread[:SHOWN_LEFT_OUT]]
+    hidden = [{"where": where} for where in report.hidden_samples[:SHOWN_LEFT_OUT]]
     return Produced(
         table.version,
         {
             "dagster/row_count": table.count,
-            "files": len(files),
+            "files": report.files,
             "sample": sample_table(table.head(10)),
-            **({"left out": record_table(left_out)} if left_out else {}),
+            "left out, by reason": counted(report.left_out),
+            **({"left out": record_table(unused)} if unused else {}),
+            **({HIDDEN_ROWS: record_table(hidden)} if hidden else {}),
         },
-        {"documents": table.count, "left_out": report.left_out.total()},
+        {
+            "documents": table.count,
+            "left_out": report.left_out.total(),
+            "erased": report.left_out[ERASED],
+            "hidden": report.hidden,
+        },
+        left_out("files and rows", report.left_out, [f"{where}: {reason}" for reason, where in report.recorded]),
     )
 
 
 def passages(work: Work) -> Produced:
     """What is embedded, retrieved and judged: documents as a whole, their sections, or runs of sentences."""
-    source, report = work.workspace.tables.read("documents"), ChunkReport()
-    encoder = work.base_encoder()
-    batches = chunk_documents(
-        source.batches(BATCH_ROWS), work.settings.chunking, encoder.tokenizer, encoder.max_tokens, report,
-        count=source.count,
-    )  # fmt: skip
-    table = work.workspace.tables.write("passages", batches, PASSAGES)
+    source, report, tables = work.workspace.tables.read("documents"), ChunkReport(), work.workspace.tables
+    try:
+        encoder = work.base_encoder()
+        batches = chunk_documents(
+            source.batches(BATCH_ROWS), work.settings.chunking, encoder.tokenizer, encoder.max_tokens, report,
+            count=source.count,
+        )  # fmt: skip
+        table = tables.write("passages", batches, PASSAGES, made_of=source.version)
+    except Exception:
+        if tables.has("passages"):
+            withhold_gone(work.workspace)  # by the documents alone
+        raise
     longest = [{"passage": passage_id, "tokens": tokens} for passage_id, tokens in report.samples]
     return Produced(
         table.version,
@@ -104,6 +137,11 @@ def has_probes(settings: DomainSettings) -> bool:
     return bool(settings.training.forgetting.probes)
 
 
+def has_groups(settings: DomainSettings) -> bool:
+    """Whether documents belong to groups: then it matters which of their metadata names them."""
+    return settings.access.groups_field is not None
+
+
 def source_version(name: str, workspace: Workspace, settings: DomainSettings) -> str:
     """Hash of a source's files by name and content; "none" while there is no file."""
     files = SOURCES[name](workspace, settings)
@@ -115,7 +153,7 @@ def source_signature(name: str, workspace: Workspace, settings: DomainSettings) 
     digest = hashlib.sha256()
     for path in sorted(SOURCES[name](workspace, settings)):
         found = path.stat()
-        digest.update(f"{path}\x00{found.st_size}\x00{found.st_mtime_ns}\x00{found.st_ino}\n".encode())
+        digest.update(os.fsencode(f"{path}\x00{found.st_size}\x00{found.st_mtime_ns}\x00{found.st_ino}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -141,4 +179,4 @@ def source_specs(domain: str, settings: DomainSettings) -> list[dg.AssetSpec]:
 
 def domain_group(domain: str, group: str) -> str:
     """Dagster's group names are letters, digits and underscores."""
-    return "".join(character if character.isalnum() else "_" for character in f"{domain}_{group}")
+    return re.sub(r"[^A-Za-z0-9_]", "_", f"{domain}_{group}")

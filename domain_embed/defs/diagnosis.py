@@ -10,7 +10,7 @@ from domain_embed.contracts.records import Verdict
 from domain_embed.cutover import require_parity
 from domain_embed.defs.collections import current_collections
 from domain_embed.defs.evidence import report_untrained
-from domain_embed.defs.work import Produced, Stopped, Work, record_table
+from domain_embed.defs.work import Produced, Stopped, Work, bullets, record_table
 from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
 from domain_embed.diagnosis.page import render_html
@@ -44,8 +44,14 @@ def diagnosis(work: Work) -> Produced:
         "splits_version": splits.version,
     }
     page = workspace.save_diagnosis({**about, **asdict(found)}, render_html(found, about))
-    link = work.tracker.log_artifact(page)
+    link = work.publish(page, {**about, **_figures(found)})
     return Produced(found.version(), _metadata(found, str(page), link), _metrics(found))
+
+
+def _figures(found: Diagnosis) -> dict[str, Any]:
+    """The diagnosis without its examples, which quote queries and passages."""
+    content = asdict(found)
+    return {**content, "causes": [{**cause, "examples": []} for cause in content["causes"]]}
 
 
 def compares_chunkings(settings: DomainSettings) -> bool:
@@ -104,7 +110,7 @@ def _metadata(found: Diagnosis, page: str, link: str) -> dict[str, Any]:
     return {
         "recommendation": found.recommendation.headline,
         "fine-tune": found.recommendation.fine_tune,
-        "why": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in found.recommendation.reasons)),
+        "why": bullets(found.recommendation.reasons),
         **({"why queries fail": record_table(causes)} if causes else {}),
         "levers": record_table(levers),
         "report": dg.MetadataValue.path(page),

@@ -12,12 +12,12 @@ import dagster as dg
 from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Verdict
-from domain_embed.cutover import judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
+from domain_embed.cutover import audited, judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
 from domain_embed.defs.circumstances import circumstances, generated_answers, training_record, with_negatives
 from domain_embed.defs.collections import bring_up, current_collections
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.plots import intervals_markdown
-from domain_embed.defs.work import Produced, Work, record_table
+from domain_embed.defs.work import Produced, Work, bullets, record_table
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
 from domain_embed.evaluation.measures import HEADLINE, mean_ndcg
 from domain_embed.evaluation.movement import (
@@ -35,6 +35,7 @@ from domain_embed.evaluation.slices import label_queries
 from domain_embed.evaluation.subject import Subject
 from domain_embed.evaluation.systems import every_variant, run_systems
 from domain_embed.evaluation.trec import save_qrels, save_runs
+from domain_embed.files import private_file
 from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.verdict import decide
 from domain_embed.retrieval.fusion import EQUAL_WEIGHT
@@ -47,6 +48,11 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 def eval_report(work: Work) -> Produced:
     """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
     return _evaluate(work, _searchers(work, work.workspace.aliased(CHALLENGER)))
+
+
+def sends_some_passages(settings: DomainSettings) -> bool:
+    """Whether a language model answers from passages, and may read only some of them."""
+    return settings.answers.source != "none" and settings.access.rule is not None
 
 
 def report_untrained(work: Work, reason: str) -> None:
@@ -85,12 +91,12 @@ def _evaluate(work: Work, searchers: dict[str, Searcher], untrained: dict[str, s
     html = _page(work, searchers["tuned"], evidence, verdict, movements, open_questions, queries)
     version = _content_version(evidence, verdict, work.settings)
     page = workspace.save_report(version, content, html)
-    scores.to_parquet(page.with_name("scores.parquet"))
+    scores.to_parquet(private_file(page.with_name("scores.parquet")))
     save_runs(page.with_name("runs.parquet"), runs)
     save_qrels(page.with_name("qrels.parquet"), qrels)
     if answers:
-        answers.rows.to_parquet(page.with_name("answers.parquet"))
-    link = work.tracker.log_artifact(page)
+        answers.rows.to_parquet(private_file(page.with_name("answers.parquet")))
+    link = work.publish(page, content)
     work.tracker.set_tags({"verdict": "promote" if verdict.promote else "refuse", "reasons": " ".join(verdict.reasons)})
     return Produced(version, _report_metadata(evidence, verdict, str(page), link), _report_metrics(evidence, verdict))
 
@@ -106,6 +112,7 @@ def champion(work: Work) -> Produced:
     move = settle(
         store, PromotionLog(workspace.promotions), LIVE, verdict, challenger, current, base.fingerprint,
         lambda info: require_parity(workspace, info), override_hold=work.forced, shadow=shadow,
+        record=audited(workspace),
     )  # fmt: skip
     pruned = prune_workspace(workspace)
     work.tracking.set_alias(work.workspace.domain, "champion", move.fingerprint)
@@ -116,7 +123,7 @@ def champion(work: Work) -> Produced:
             "reason": move.reason,
             "live collection": move.target,
             "live model": move.fingerprint,
-            "verdict": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+            "verdict": bullets(verdict.reasons),
             **({"shadow comparison": dg.MetadataValue.json(shadow)} if shadow else {}),
             **({"removed collections": ", ".join(info.name for info in pruned)} if pruned else {}),
         },
@@ -231,7 +238,7 @@ def _rounded(value: Any) -> Any:
 def _report_metadata(evidence: Evidence, verdict: Verdict, page: str, link: str) -> dict[str, Any]:
     return {
         "promote": "yes" if verdict.promote else "no",
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "reasons": bullets(verdict.reasons),
         "gains": intervals_markdown(
             [(f"{one.challenger} − {one.baseline}", one.delta, one.ci95) for one in evidence.comparisons], HEADLINE
         ),

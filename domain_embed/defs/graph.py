@@ -1,22 +1,31 @@
 """The asset graph of one domain, at one glance."""
 
-from domain_embed.defs import data, diagnosis, evidence, labels, mining, model, reranker, served
+from functools import partial
+
+from domain_embed.cutover import lacks_passages, live_is_behind
+from domain_embed.defs import data, diagnosis, evidence, labels, lane, mining, model, reranker, served
 from domain_embed.defs.work import AssetRecipe
+from domain_embed.stores.workspace import BASE, CHALLENGER
 
 TABLE = frozenset({"parquet"})
 COLLECTION = frozenset({"qdrant"})
 
 RECIPES = (
-    AssetRecipe(data.documents, ("corpus_files",), "data", TABLE, sections=("corpus",)),
+    AssetRecipe(
+        data.documents, ("corpus_files",), "data", TABLE, sections=("corpus",),
+        sections_if={"access": data.has_groups},
+    ),
     AssetRecipe(data.passages, ("documents",), "data", TABLE, sections=("chunking", "model")),
+    AssetRecipe(lane.withheld, ("documents", "passages"), "index", COLLECTION),
+    AssetRecipe(lane.live_collection, ("passages", "withheld"), "index", COLLECTION, lacks=live_is_behind),
     AssetRecipe(
         model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse", "index"),
-        revision=2,
+        revision=2, lacks=partial(lacks_passages, alias=BASE),
     ),
     AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",), revision=2),
     AssetRecipe(
         labels.synthetic_queries, ("labels", "passages", "base_collection"), "judgments", TABLE,
-        sections=("synthetic",),
+        sections=("synthetic",), sections_if={"access": labels.sends_some_passages},
     ),
     AssetRecipe(
         labels.judgments, ("labels", "synthetic_queries", "review_decisions", "passages", "base_collection"),
@@ -45,12 +54,13 @@ RECIPES = (
         deps_if={"reranker": model.learns_from_reranker, "probe_files": data.has_probes},
     ),
     AssetRecipe(
-        model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2
+        model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2,
+        lacks=partial(lacks_passages, alias=CHALLENGER),
     ),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection", "reranker"), "evidence",
         frozenset({"html", "mlflow"}), sections=("retrieval", "evaluation", "answers", "promotion"),
-        revision=3,
+        revision=3, sections_if={"access": evidence.sends_some_passages},
     ),
     AssetRecipe(evidence.champion, ("collection", "eval_report"), "evidence", COLLECTION),
     AssetRecipe(

@@ -1,20 +1,23 @@
 """Asset bodies from label files to splits, and the report on how far they can be trusted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.notes import Note, left_out
 from domain_embed.contracts.tables import LABELS
+from domain_embed.corpus.erased import read_erased
 from domain_embed.corpus.tokens import TokenCounter
-from domain_embed.defs.work import Produced, Work, joint_version, record_table, sample_table
+from domain_embed.defs.notes import notes_of
+from domain_embed.defs.work import Produced, Work, bullets, counted, joint_version, record_table, sample_table
 from domain_embed.judgments.alignment import Aligner, Places
 from domain_embed.judgments.graded import filters_of
 from domain_embed.judgments.judgments import JudgmentReport, decide_judgments
-from domain_embed.judgments.labels import collect_labels
+from domain_embed.judgments.labels import collect_labels, without_answers
 from domain_embed.judgments.leakage import measure_leakage
 from domain_embed.judgments.quality.page import render_html
 from domain_embed.judgments.quality.report import Material, QualityReport, examine
@@ -23,7 +26,8 @@ from domain_embed.judgments.review import Decisions, read_decisions
 from domain_embed.judgments.review_queue import review_queue
 from domain_embed.judgments.sources import LabelReport
 from domain_embed.judgments.splits import split_judgments
-from domain_embed.judgments.synthetic import SyntheticReport, make_synthetic
+from domain_embed.judgments.synthetic import NOT_SENT, SyntheticReport, make_synthetic
+from domain_embed.settings import DomainSettings
 from domain_embed.stores.workspace import BASE, Workspace
 
 BATCH_ROWS = 8192
@@ -32,10 +36,11 @@ BATCH_ROWS = 8192
 def labels(work: Work) -> Produced:
     """What all label files say: which passage, document or answer is right for a query, and where that is from."""
     report = LabelReport()
-    batches = collect_labels(work.settings.judgments, work.workspace.folder, report)
+    folder = work.workspace.folder
+    batches = without_answers(collect_labels(work.settings.judgments, folder, report), read_erased(folder))
     table = work.workspace.tables.write("labels", batches, LABELS)
     sources = [
-        {"source": name, "labels": source.given, "left out": source.left_out.total(), "why": _counted(source.left_out)}
+        {"source": name, "labels": source.given, "left out": source.left_out.total(), "why": counted(source.left_out)}
         for name, source in report.sources.items()
     ]
     return Produced(
@@ -47,6 +52,10 @@ def labels(work: Work) -> Produced:
             "sample": sample_table(table.head(10)),
         },
         {"labels": table.count, "left_out": report.left_out.total()},
+        (
+            *left_out("rows", report.left_out, [f"{what}: {reason}" for reason, what in report.recorded]),
+            *unread_columns(report.unread),
+        ),
     )
 
 
@@ -58,19 +67,27 @@ def synthetic_queries(work: Work) -> Produced:
         tables.read("passages"), rows, work.settings.synthetic, work.workspace.folder,
         work.workspace.root / "synthetic.jsonl", work.workspace.searcher(work.workspace.aliased(BASE)), report,
         judged_queries=tables.read("labels").read(["query"])["query"].to_pylist(),
+        may_be_sent=work.settings.access.may_be_sent,
     )  # fmt: skip
     table = tables.write("synthetic_queries", batches, LABELS)
-    left_out = [{"reason": reason, "query": query, "passage": passage} for reason, query, passage in report.samples]
+    unused = [{"reason": reason, "query": query, "passage": passage} for reason, query, passage in report.samples]
     return Produced(
         table.version,
         {
             "dagster/row_count": table.count,
             "source": work.settings.synthetic.source,
-            **_left_out(left_out),
+            **({NOT_SENT: report.left_out[NOT_SENT]} if report.left_out[NOT_SENT] else {}),
+            "left out, by reason": counted(report.left_out),
+            **_left_out(unused),
             "sample": sample_table(table.head(10)),
         },
         {"queries": report.kept, "asked": report.asked, "left_out": report.left_out.total()},
     )
+
+
+def sends_some_passages(settings: DomainSettings) -> bool:
+    """Whether a language model writes queries, and may read only some of the passages."""
+    return settings.synthetic.source == "endpoint" and settings.access.rule is not None
 
 
 def judgments(work: Work) -> Produced:
@@ -87,14 +104,14 @@ def judgments(work: Work) -> Produced:
     written = tables.write_table("judgments", judged.judgments)
     negatives = tables.write_table("judged_negatives", judged.negatives)
     undecided = tables.write_table("undecided", judged.undecided)
-    left_out = [{"reason": reason, "query": query, "what": what} for reason, query, what in report.samples]
+    unused = [{"reason": reason, "query": query, "what": what} for reason, query, what in report.samples]
     return Produced(
         joint_version(written.version, negatives.version, undecided.version),
         {
             "dagster/row_count": written.count,
             "sample": sample_table(judged.judgments),
-            "left out, by reason": _counted(report.left_out),
-            **_left_out(left_out),
+            "left out, by reason": counted(report.left_out),
+            **_left_out(unused),
             **({"waiting for review": sample_table(judged.undecided)} if undecided.count else {}),
         },
         {
@@ -105,6 +122,7 @@ def judgments(work: Work) -> Produced:
             "waiting_for_review": undecided.count,
             "left_out": report.left_out.total(),
         },
+        left_out("labels", report.left_out, [f"{query} | {what}: {reason}" for reason, query, what in report.samples]),
     )
 
 
@@ -156,23 +174,23 @@ def quality_report(work: Work) -> Produced:
     collection = workspace.vector_store.open(workspace.aliased(BASE))
     encoder = workspace.encoder_of(collection.info)
     report = examine(
-        material, collection, encoder, TokenCounter(encoder.tokenizer).count, encoder.max_tokens,
+        material, collection, encoder, TokenCounter(encoder.tokenizer), encoder.max_tokens,
         work.settings.quality, work.settings.splits,
     )  # fmt: skip
     findings = tables.write_table("findings", report.findings)
     queue = review_queue(report.findings, material.judgments.read(), _decisions(work))
     tables.write_table("review_queue", queue)
     summary = {**as_json(report), "remarks": remarks(report), "splits_version": material.splits.version}
-    page = workspace.save_quality(summary, render_html(report, workspace.domain))
+    page = workspace.save_quality(summary, render_html(report, workspace.domain, notes_of(workspace, work.settings)))
     return Produced(
         joint_version(findings.version, json.dumps(summary, sort_keys=True)),
         {
             "verdict": verdict(report),
             "checks": record_table(_check_rows(report)),
-            "remarks": dg.MetadataValue.md("\n".join(f"- {remark}" for remark in remarks(report))),
+            "remarks": bullets(remarks(report)),
             "culprits": sample_table(report.findings),
             "report": dg.MetadataValue.path(str(page)),
-            "report in MLflow": dg.MetadataValue.url(work.tracker.log_artifact(page)),
+            "report in MLflow": dg.MetadataValue.url(work.publish(page, summary)),
         },
         {f"found/{name}": count for name, count in report.counts.items()} | {"waiting_for_review": queue.num_rows},
     )
@@ -182,6 +200,13 @@ def queries_per_split(workspace: Workspace) -> dict[str, int]:
     """How many queries each split has."""
     frame = workspace.tables.read("splits").read(["split", "query_id"]).to_pandas()
     return {str(split): int(count) for split, count in frame.groupby("split")["query_id"].nunique().items()}
+
+
+def unread_columns(columns: Sequence[str]) -> tuple[Note, ...]:
+    """The note on columns that are neither read nor declared unused."""
+    if not columns:
+        return ()
+    return (Note(f"columns that are not read: {', '.join(columns)}; unused_fields of the source declares them"),)
 
 
 def report_samples(report: LabelReport) -> list[dict[str, str]]:
@@ -211,7 +236,3 @@ def _check_rows(report: QualityReport) -> list[dict[str, object]]:
 
 def _left_out(samples: list[dict[str, str]]) -> dict[str, dg.MetadataValue]:
     return {"left out": record_table(samples)} if samples else {}
-
-
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} × {reason}" for reason, count in reasons.items()) or "nothing"

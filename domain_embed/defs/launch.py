@@ -1,11 +1,15 @@
-"""Run config: in Dagster's launchpad an asset's settings section is filled in, and may be changed for one run."""
+"""Run config: in Dagster's launchpad an asset's settings section is filled in, and may be changed for one run.
+
+Numbers, switches and choices alone: a free text may name a file, a model or an address, and Dagster's own fields for
+settings also take the name of an environment variable, whose value would then stand in an error or in a result.
+"""
 
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 import dagster as dg
-from pydantic import Field, ValidationError, create_model
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from domain_embed.contracts.errors import SettingsError
@@ -14,24 +18,24 @@ from domain_embed.settings import DomainSettings
 LAUNCHABLE = {"hard_negatives": "mining", "checkpoint": "training", "eval_report": "retrieval"}
 """The section of domain.yaml that may be changed for one run of an asset."""
 
-SCALARS = (int, float, str, bool)
+NUMBERS = (int, float, bool)
 
 
-def launch_schema(asset: str, settings: DomainSettings) -> dict[str, Any] | None:
+def launch_schema(asset: str, settings: DomainSettings) -> dict[str, dg.Field] | None:
     """The asset's config schema with the values of domain.yaml as defaults; None where it takes none.
 
-    What Dagster has no type for is left out and stays as in domain.yaml.
+    What is not a number, a switch or a choice is left out and stays as in domain.yaml.
     """
     if asset not in LAUNCHABLE:
         return None
     section = getattr(settings, LAUNCHABLE[asset])
-    fields: dict[str, Any] = {}
+    values = section.model_dump(mode="json")
+    schema = {}
     for name, field in type(section).model_fields.items():
-        kind = _config_type(field.annotation)
+        kind = _config_type(name, field)
         if kind is not None:
-            value = section.model_dump(mode="json")[name]
-            fields[name] = (kind, _field(field, value))
-    return create_model(f"{type(section).__name__}OfOneRun", __base__=dg.Config, **fields).to_fields_dict()
+            schema[name] = dg.Field(kind, values[name], description=field.description)
+    return schema
 
 
 def launched_settings(asset: str, settings: DomainSettings, config: Mapping[str, Any] | None) -> DomainSettings:
@@ -51,18 +55,15 @@ def launched_settings(asset: str, settings: DomainSettings, config: Mapping[str,
     return settings.model_copy(update={name: launched})
 
 
-def _field(field: FieldInfo, value: Any) -> Any:
-    return Field(default=value, description=field.description)
-
-
-def _config_type(annotation: Any) -> Any:
-    """The type Dagster's config has for an annotation; None when there is none."""
-    if annotation in SCALARS or get_origin(annotation) is Literal:
-        return annotation
-    arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
+def _config_type(name: str, field: FieldInfo) -> Any:
+    """Dagster's type for a field; None when a launched run has no say in it."""
+    annotation = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
-        inner = _config_type(arguments[0]) if len(arguments) == 1 else None
-        return inner | None if inner is not None else None
-    if get_origin(annotation) is tuple and len(arguments) == 2 and arguments[1] is Ellipsis and arguments[0] in SCALARS:
-        return list[arguments[0]]  # type: ignore[valid-type]
+        others = [argument for argument in get_args(annotation) if argument is not types.NoneType]
+        annotation = others[0] if len(others) == 1 else None
+    if annotation in NUMBERS:
+        return dg.Noneable(annotation)
+    if get_origin(annotation) is Literal:
+        choices = get_args(annotation)
+        return dg.Noneable(dg.Enum(f"{name}: {', '.join(choices)}", [dg.EnumValue(choice) for choice in choices]))
     return None

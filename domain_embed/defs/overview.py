@@ -7,16 +7,21 @@ from typing import Any
 
 import dagster as dg
 
-from domain_embed.contracts.errors import DomainEmbedError, NotReadyError
+from domain_embed.contracts.errors import AccessError, DomainEmbedError, NotReadyError
+from domain_embed.contracts.secrets import redact
 from domain_embed.defs.policies import DOMAIN_TAG
 from domain_embed.defs.runs import make_plan
 from domain_embed.settings import Environment
-from domain_embed.stores.workspace import LIVE, Workspace
+from domain_embed.stores.reloads import failed_reloads
+from domain_embed.stores.workspace import LIVE, Workspace, stored_domains
 
 
 @dataclass(frozen=True)
 class DomainStatus:
-    """One domain; with `error` set, the rest is what could still be found out. Ages are in days."""
+    """One domain; with `error` set, the rest is what could still be found out. Ages are in days.
+
+    An `orphaned` one is a store whose domain is gone: there is no folder with a domain.yaml any more.
+    """
 
     domain: str
     error: str | None = None
@@ -28,14 +33,22 @@ class DomainStatus:
     verdict: str | None = None
     verdict_age_days: float | None = None
     running: int = 0
+    warnings: tuple[str, ...] = ()
+    orphaned: bool = False
 
 
 def domain_statuses(
     instance: dg.DagsterInstance, environment: Environment, names: Sequence[str] | None = None
 ) -> list[DomainStatus]:
     """The given domains, or all of them; what is wrong with one is told in its place and hides no other."""
-    chosen = environment.domains() if names is None else names
-    return [_domain_status(instance, environment, name) for name in chosen]
+    known, stored = environment.domains(), stored_domains(environment)
+    chosen = sorted({*known, *stored}) if names is None else names
+    return [
+        DomainStatus(name, orphaned=True)
+        if name in stored and name not in known
+        else _domain_status(instance, environment, name)
+        for name in chosen
+    ]
 
 
 def _domain_status(instance: dg.DagsterInstance, environment: Environment, name: str) -> DomainStatus:
@@ -43,10 +56,20 @@ def _domain_status(instance: dg.DagsterInstance, environment: Environment, name:
         workspace = Workspace.open(environment, name)
         stale = make_plan(instance, workspace).stale
         return DomainStatus(
-            name, stale=stale, running=_running(instance, name), **_live(workspace), **_report(workspace)
-        )
+            name, stale=stale, running=_running(instance, name), **_live(workspace), **_report(workspace),
+            warnings=_warnings(workspace),
+        )  # fmt: skip
     except (DomainEmbedError, OSError) as error:
-        return DomainStatus(name, error=str(error))
+        return DomainStatus(name, error=redact(str(error)))
+
+
+def _warnings(workspace: Workspace) -> tuple[str, ...]:
+    """What keeps searchers from serving as they should, though nothing is wrong with what is live."""
+    try:
+        workspace.access_rule()
+    except AccessError as error:
+        return (str(error), *failed_reloads(workspace.searchers))
+    return tuple(failed_reloads(workspace.searchers))
 
 
 def _live(workspace: Workspace) -> dict[str, Any]:

@@ -11,14 +11,26 @@ PROMOTE_TAG = "domain_embed/promote_anyway"
 """On a run of `champion`: a person's reason to promote the challenger although its verdict was negative."""
 
 AUTOMATIC = frozenset({
-    "documents", "passages", "base_collection", "labels", "synthetic_queries", "judgments", "splits",
-    "quality_report", "diagnosis", "served_quality",
+    "documents", "passages", "withheld", "live_collection", "base_collection", "labels", "synthetic_queries",
+    "judgments", "splits", "quality_report", "diagnosis", "served_quality",
 })  # fmt: skip
-"""The cheap part of the graph: it is kept current by itself. What trains or goes live needs a reason."""
+"""The cheap part of the graph: it is kept current by itself. What trains or brings another model live needs a
+reason."""
+
+LANE = ("documents", "passages", "withheld", "live_collection")
+"""From the corpus to all that serves: what was deleted or restricted is hidden, then the live model gets the new texts.
+Nothing in it waits for judgments or evaluation, and in any run it comes first."""
+PRIORITY_TAG = "dagster/priority"
+"""Of the steps that can run, executors take the one with the highest priority."""
 
 TRAINING_POOL = "training"
 TRAINS = frozenset({"checkpoint", "reranker"})
 """One of these at a time in a deployment: two trainings at once are slower than one after the other."""
+
+
+def op_tags_of(asset: str) -> dict[str, str]:
+    """What Dagster is told about the step of an asset."""
+    return {PRIORITY_TAG: "1"} if asset in LANE else {}
 
 
 def pool_of(asset: str) -> str | None:
@@ -33,8 +45,9 @@ def automation_condition(asset: str, settings: DomainSettings) -> dg.AutomationC
     if asset == "synthetic_queries" and settings.synthetic.source == "endpoint":
         return None
     condition = dg.AutomationCondition
-    new_input = condition.any_deps_match(condition.data_version_changed())
-    is_news = condition.missing() | condition.code_version_changed() | new_input
+    is_news = condition.missing() | condition.code_version_changed()
+    if asset != "documents":  # of a changed corpus the sensor of the lane hears, and asks for the whole lane at once
+        is_news |= condition.any_deps_match(condition.data_version_changed())
     # Not since_last_handled(): it resets at the first evaluation, so that what is missing then is never made.
     wanted = is_news.since(condition.newly_requested() | condition.newly_updated())
     can_run = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()

@@ -9,13 +9,22 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import OperationalError
 
-from domain_embed.contracts.errors import DomainEmbedError, SettingsError, StoreError
-from domain_embed.defs.assets import REUSED, SECONDS, WHY, asset_spec, observe_sources
+from domain_embed.contracts.errors import DomainEmbedError, InputError, SettingsError, StoreError
+from domain_embed.defs.assets import (
+    REUSED,
+    SECONDS,
+    TAKEN_OUT,
+    WHY,
+    AssetFailedError,
+    asset_spec,
+    observe_sources,
+)
 from domain_embed.defs.data import sources_of
 from domain_embed.defs.graph import RECIPES
-from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, REASON_TAG
+from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, LANE, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
 from domain_embed.defs.staleness import Status, downstream, last_materializations, statuses
+from domain_embed.files import keep_file, private_umask, tighten_store
 from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
 
@@ -81,19 +90,21 @@ def open_instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
     """
     home = dagster_home(environment)
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        tighten_store(environment.home / STORE_FOLDER)
+        environment.home.mkdir(parents=True, exist_ok=True)
         settings = home / "dagster.yaml"
         if not settings.exists() or settings.read_text(encoding="utf-8") == OLD_DAGSTER_YAML:
-            settings.write_text(DAGSTER_YAML, encoding="utf-8")
+            keep_file(settings, DAGSTER_YAML)
     except OSError as error:
         raise StoreError(f"{home} cannot be written: {error}", "free space or fix permissions") from error
     try:
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        # Dagster makes its databases and its logs by the umask, and until the end.
+        with private_umask(), dg.DagsterInstance.from_config(str(home)) as instance:
             close_abandoned(instance)
             yield instance
     except OperationalError as error:
         hint = f"see that {home}, or the server it names, can be reached and has free space"
-        raise StoreError(f"a database cannot be used ({error.orig})", hint) from error
+        raise StoreError(f"a database cannot be used ({error.orig})", hint) from None
 
 
 def dagster_home(environment: Environment) -> Path:
@@ -108,13 +119,28 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     observe_sources(instance, workspace, settings, sources)
     specs = [asset_spec(domain, settings, recipe) for recipe in RECIPES]
     events = last_materializations(instance, [*sources, *(spec.key for spec in specs)])
-    found = statuses(specs, events)
+    found = statuses(specs, events, settings)
+    for key, recipe in zip(found, RECIPES, strict=True):
+        if found[key].state == "fresh" and recipe.lacks(workspace):
+            found[key] = Status("stale", (TAKEN_OUT,))
     stale = [key for key, status in found.items() if status.state != "fresh"]
     return Plan(
         {key.path[-1]: status for key, status in found.items()},
         tuple(key.path[-1] for key in downstream(specs, stale) if key not in stale),
         _seconds(events),
     )
+
+
+def plan_run(instance: dg.DagsterInstance, workspace: Workspace, definitions: dg.Definitions) -> Plan:
+    """The plan; where a source cannot be looked at, a missing file of labels, the lane runs before that is raised.
+
+    What was deleted or restricted is hidden then, whatever else is wrong with the domain.
+    """
+    try:
+        return make_plan(instance, workspace)
+    except InputError:
+        run_assets(instance, workspace, definitions, LANE, reason="a source cannot be read; what is gone is hidden")
+        raise
 
 
 def run_stale(
@@ -124,7 +150,7 @@ def run_stale(
 
     Raises as `run_assets` does.
     """
-    plan = make_plan(instance, workspace)
+    plan = plan_run(instance, workspace, definitions)
     names = [name for name in (*plan.stale, *plan.may_run) if of is None or name in of]
     return run_assets(instance, workspace, definitions, names) if names else None
 
@@ -162,8 +188,8 @@ def run_assets(
         raise KeyboardInterrupt from interruption
     except dg.DagsterError as error:
         raise _user_error(error) from error
-    except dg.Failure as failure:
-        raise _user_error(failure) from failure
+    except AssetFailedError as failure:
+        raise failure.error from None
     return _outcome(result, names)
 
 

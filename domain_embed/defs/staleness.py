@@ -10,9 +10,15 @@ from typing import Literal
 
 import dagster as dg
 
+from domain_embed.settings import DomainSettings
+
 CODE_VERSION_TAG = "dagster/code_version"
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_VERSION_TAG = "dagster/input_data_version/"
+
+CODE = "code"
+SETTINGS = "settings"
+"""In the metadata of a materialization: the content of every settings section that governed it, by name."""
 
 State = Literal["missing", "stale", "fresh"]
 
@@ -76,21 +82,23 @@ def source_event(key: dg.AssetKey, version: str) -> dg.AssetMaterialization:
 
 
 def statuses(
-    specs: Sequence[dg.AssetSpec], events: Mapping[dg.AssetKey, dg.AssetMaterialization]
+    specs: Sequence[dg.AssetSpec], events: Mapping[dg.AssetKey, dg.AssetMaterialization], settings: DomainSettings
 ) -> dict[dg.AssetKey, Status]:
     """The status of every asset, by the newest materializations of all assets and sources that have one."""
     versions = {key: _data_version(event) for key, event in events.items()}
-    return {spec.key: asset_status(spec, events.get(spec.key), versions) for spec in specs}
+    return {spec.key: asset_status(spec, events.get(spec.key), versions, settings) for spec in specs}
 
 
 def asset_status(
-    spec: dg.AssetSpec, latest: dg.AssetMaterialization | None, versions: Mapping[dg.AssetKey, str | None]
-) -> Status:
+    spec: dg.AssetSpec, latest: dg.AssetMaterialization | None, versions: Mapping[dg.AssetKey, str | None],
+    settings: DomainSettings,
+) -> Status:  # fmt: skip
     """One asset's status, given its last materialization and the current versions of what it reads."""
     if latest is None:
         return Status("missing", ("never made",))
     tags = latest.tags or {}
-    causes = list(_code_causes(tags.get(CODE_VERSION_TAG, ""), spec.code_version or ""))
+    changed = _changed_parts(tags.get(CODE_VERSION_TAG, ""), spec.code_version or "")
+    causes = [_code_cause(part, latest, settings) for part in changed]
     for dep in spec.deps:
         recorded = tags.get(input_tag(dep.asset_key))
         if recorded != versions.get(dep.asset_key):
@@ -98,16 +106,25 @@ def asset_status(
     return Status("stale", tuple(causes)) if causes else Status("fresh")
 
 
-def _code_causes(recorded: str, current: str) -> list[str]:
-    """Which parts of a code version differ: `mining: settings changed`."""
+def _changed_parts(recorded: str, current: str) -> list[str]:
+    """The sections, and the code, of which two code versions differ."""
     before, now = dict(map(_part, recorded.split())), dict(map(_part, current.split()))
-    changed = [name for name, version in now.items() if before.get(name) != version]
-    return [f"{name}: settings changed" if name != "code" else "the code that makes it changed" for name in changed]
+    return [name for name in {**now, **before} if before.get(name) != now.get(name)]
+
+
+def _code_cause(part: str, latest: dg.AssetMaterialization, settings: DomainSettings) -> str:
+    """A part that has changed, and what of its settings: `training: settings changed (epochs is 3, was 2)`."""
+    if part == CODE:
+        return "the code that makes it changed"
+    kept = latest.metadata.get(SETTINGS)
+    before = kept.value.get(part) if isinstance(kept, dg.JsonMetadataValue) and isinstance(kept.value, dict) else None
+    told = "; ".join(getattr(settings, part).changes(before)) if before is not None else ""
+    return f"{part}: settings changed{f' ({told})' if told else ''}"
 
 
 def _part(text: str) -> tuple[str, str]:
     section, separator, version = text.partition(":")
-    return (section, version) if separator else ("code", section)
+    return (section, version) if separator else (CODE, section)
 
 
 def downstream(specs: Sequence[dg.AssetSpec], roots: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:

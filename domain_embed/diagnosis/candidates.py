@@ -16,6 +16,7 @@ from domain_embed.contracts.records import Point, Qrels, embedded_text
 from domain_embed.diagnosis.causes import DEPTH
 from domain_embed.diagnosis.levers import Lever, Yardstick
 from domain_embed.diagnosis.rankings import Rankings
+from domain_embed.encoding.agreement import require_cosine
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.models import load_model
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
@@ -87,6 +88,7 @@ def _lever(
     name: str, location: str, pool: Pool, known: "pd.Series[float]", yardstick: Yardstick, passages: int
 ) -> Lever:  # fmt: skip
     model = load_model(location, ModelSettings())
+    require_cosine(model, name, ModelSettings())
     facts = _facts(model)
     encoder = TorchEncoder(model, ModelSettings())
     texts = [embedded_text(point.title, point.text) for point in pool.points]
@@ -101,7 +103,7 @@ def _lever(
     return Lever(
         f"model:{name}", f"Base model {name}", "measured", found.delta, found.ci95, yardstick.mean + found.delta,
         f"`model.base: {name}`", seconds=per_passage * passages, reembeds=passages, comparison=found,
-        note=f"dense, on {len(pool.queries):,} queries over {len(pool.points):,} passages, without training or prompts",
+        note=f"dense, untrained, its own prompts, {len(pool.queries):,} queries over {len(pool.points):,} passages",
         facts={**facts, "milliseconds a query": f"{_latency_ms(encoder, pool):.0f}"},
     )  # fmt: skip
 

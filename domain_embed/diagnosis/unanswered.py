@@ -10,7 +10,8 @@ from domain_embed.contracts.ports import Collection, TableReader
 from domain_embed.diagnosis.causes import Cause
 from domain_embed.diagnosis.unseen import Neighbours
 from domain_embed.encoding.bm25 import Analyzer
-from domain_embed.judgments.alignment import ANSWER_CANDIDATES, WORD, Places, answer_share
+from domain_embed.encoding.words import words
+from domain_embed.judgments.alignment import ANSWER_CANDIDATES, Places, answer_share
 from domain_embed.settings import AlignmentSettings
 
 BATCH_LABELS = 256
@@ -79,38 +80,38 @@ class _Finder:
     ) -> None:
         self._places, self._passages, self._collection = places, passages, collection
         self._share = settings.min_answer_share
-        self._analyzer = Analyzer(collection.info.sparse_language)
+        self._analyzer = Analyzer.of(collection.info)
 
     def explain(self, rows: Sequence[Row]) -> Iterator[Unanswered]:
         """One for each label whose answer no single passage holds."""
         for start in range(0, len(rows), BATCH_LABELS):
             batch = rows[start : start + BATCH_LABELS]
             candidates = [self._candidates(row) for row in batch]
-            words, neighbours = self._texts(candidates)
+            held, neighbours = self._texts(candidates)
             for row, ids in zip(batch, candidates, strict=True):
-                yield from self._explain_one(row, ids, words, neighbours)
+                yield from self._explain_one(row, ids, held, neighbours)
 
     def _explain_one(
-        self, row: Row, ids: Sequence[str], words: Mapping[str, list[str]], neighbours: Neighbours
+        self, row: Row, ids: Sequence[str], held: Mapping[str, list[str]], neighbours: Neighbours
     ) -> Iterator[Unanswered]:
         target, answer = row["target"], row["answer"]
         if target and not self._places.passages(target):
             yield Unanswered(row["query_id"], row["query"], "missing", f"the corpus holds no {target}")
         elif answer:
-            wanted = WORD.findall(answer.casefold())
-            if any(answer_share(wanted, words[one]) >= self._share for one in ids):
+            wanted = words(answer)
+            if any(answer_share(wanted, held[one]) >= self._share for one in ids):
                 return
             pairs = [pair for one in ids for pair in neighbours.pairs(one)]
-            both = next((pair for pair in pairs if self._hold(wanted, pair, words)), None)
+            both = next((pair for pair in pairs if self._hold(wanted, pair, held)), None)
             if both:
                 told = f"its answer stands in {both[0]} and {both[1]} together, in neither alone"
                 yield Unanswered(row["query_id"], row["query"], "split", told)
             else:
                 yield Unanswered(row["query_id"], row["query"], "missing", "its answer stands in no passage")
 
-    def _hold(self, wanted: list[str], pair: tuple[str, str], words: Mapping[str, list[str]]) -> bool:
+    def _hold(self, wanted: list[str], pair: tuple[str, str], held: Mapping[str, list[str]]) -> bool:
         """The share of the answer alone: a short pair inside a long answer is not the answer."""
-        joined = words[pair[0]] + words[pair[1]]
+        joined = held[pair[0]] + held[pair[1]]
         return len(joined) >= len(wanted) and answer_share(wanted, joined) >= self._share
 
     def _candidates(self, row: Row) -> list[str]:
@@ -127,4 +128,4 @@ class _Finder:
         neighbours = Neighbours.of(ids, self._passages)
         ids |= {one for known in ids for pair in neighbours.pairs(known) for one in pair}
         points = self._collection.fetch(sorted(ids))
-        return {point.passage_id: WORD.findall(point.text.casefold()) for point in points}, neighbours
+        return {point.passage_id: words(point.text) for point in points}, neighbours

@@ -180,6 +180,11 @@ class _QuantizedPassagesEncoder(TorchEncoder):
         super().__init__(model, settings, precision=machine.precision)
         self._name, self._machine, self._corpus = name, machine, corpus
 
+    @property
+    def number_format(self) -> str:
+        """What passages are computed in."""
+        return "int8"
+
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
         return self._quantized.encode_documents(texts) if len(texts) else super().encode_documents(texts)
@@ -194,7 +199,7 @@ class _QuantizedPassagesEncoder(TorchEncoder):
             if not sample:
                 raise ModelError("int8 is calibrated with passages, and there are none yet", "make `passages` first")
             logger.info("calibrating int8 with %d passages", len(sample))
-            prompted = [self._settings.document_prompt + text for text in sample]
+            prompted = [self.prompts.document + text for text in sample]
             stored = openvino.quantize(model, openvino.convert(model), prompted, self.max_tokens)
             openvino.save(stored, folder)
         return openvino.OpenVinoEncoder(model, self._settings, stored, precision=self._machine.precision)

@@ -5,7 +5,6 @@ Zaragoza (2009), "The Probabilistic Relevance Framework: BM25 and Beyond"; idf a
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -14,31 +13,52 @@ import numpy as np
 import Stemmer
 
 from domain_embed.contracts.errors import SettingsError
-from domain_embed.contracts.records import SparseVector
+from domain_embed.contracts.records import CollectionInfo, SparseVector
+from domain_embed.encoding import words
 from domain_embed.settings import SparseSettings
 
-WORD = re.compile(r"\w+")
+AUTO = "auto"
 CACHED_TERMS = 1 << 18
+STEMMERS = {
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english",
+    "eo": "esperanto", "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian", "fi": "finnish",
+    "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
+    "it": "italian", "lt": "lithuanian", "nb": "norwegian", "ne": "nepali", "nl": "dutch", "nn": "norwegian",
+    "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
+    "sv": "swedish", "ta": "tamil", "tr": "turkish",
+}  # fmt: skip
+"""Snowball's, by ISO 639-1 code."""
 
 
 class Analyzer:
-    """Text to term ids: words, lower-cased, without stop words, stemmed; the same for passages and queries.
+    """Text to term ids: words without stop words, stemmed; the same for passages and queries.
+
+    Args:
+        language: Of stemmer and stop words, or "none".
+        version: Of the definition of a word, see `encoding.words`.
 
     Raises SettingsError for a language without a Snowball stemmer.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, version: int = words.VERSION) -> None:
         if language != "none" and language not in Stemmer.algorithms():
-            allowed = ", ".join([*sorted(Stemmer.algorithms()), "none"])
+            allowed = ", ".join([*sorted(Stemmer.algorithms()), "none", AUTO])
             raise SettingsError(f"sparse.language: {language!r} is not known; allowed: {allowed}")
         self.language = language
         self._stem = Stemmer.Stemmer(language).stemWord if language != "none" else str
-        self._stopwords = _stopwords(language)
+        before = version == 1
+        self._words = words.words_before if before else words.words
+        self._stopwords = frozenset(map(str if before else words.folded, _stopwords(language)))
         self._term = lru_cache(CACHED_TERMS)(self._uncached_term)
+
+    @classmethod
+    def of(cls, info: CollectionInfo) -> "Analyzer":
+        """The one that made a collection's vectors: a query is read as its passages were."""
+        return cls(info.sparse_language, info.words_version)
 
     def terms(self, text: str) -> Counter[int]:
         """How often each term id occurs."""
-        ids = (self._term(word) for word in WORD.findall(text.lower()))
+        ids = (self._term(word) for word in self._words(text))
         return Counter(term for term in ids if term is not None)
 
     def query_vector(self, text: str) -> SparseVector:

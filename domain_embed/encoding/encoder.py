@@ -1,14 +1,15 @@
 """The torch encoder: sentence-transformers' model, length-sorted batches of bounded tokens, bf16 where it pays."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain_embed.encoding.inputs import Task, input_batches, model_tokenizer, on_device
 from domain_embed.encoding.models import document_fingerprint, fingerprint, load_model
-from domain_embed.settings import ModelSettings, Precision
+from domain_embed.settings import ModelSettings, Precision, effective_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -19,12 +20,10 @@ TOKENS_PER_BATCH = 1024
 """Per forward pass, padding included: 2048 leave the processor caches and were slower, 512 no faster."""
 GPU_TOKENS_PER_BATCH = 32_768
 """A GPU needs more at once to be busy; 128 passages of 256 tokens fit any."""
-CHARACTERS_PER_TOKEN = 64
-"""No tokenizer here packs more: longer texts are cut before tokenizing, so a million characters cost nothing."""
+UNLIMITED_TOKENS = 32_768
+"""For models without a limit, such as static embeddings, and for those that say none."""
 TEXTS_PER_WINDOW = 4096
 """Tokenized and sorted by length together; bounds memory."""
-
-Task: TypeAlias = Literal["query", "document"]
 
 
 class TorchEncoder:
@@ -39,9 +38,10 @@ class TorchEncoder:
         self.fingerprint = fingerprint(model, settings)
         self.document_fingerprint = document_fingerprint(model, settings)
         self.dimensions: int = settings.dimensions or model.get_embedding_dimension()
+        self.prompts = effective_prompts(model.prompts, settings)
         self._settings = settings
         self._model = model.to(inference_dtype(model.device.type, precision))
-        self.max_tokens: int = model.max_seq_length or 512
+        self.max_tokens = token_limit(model)
         on_cpu = model.device.type == "cpu"
         self._tokens_per_batch = None if on_cpu else GPU_TOKENS_PER_BATCH
         self._workers = _single_threaded_workers() if on_cpu else None
@@ -55,24 +55,34 @@ class TorchEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
-        return self._encode(self._settings.query_prompt, texts, "query")
+        return self._encode(self.prompts.query, texts, "query")
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) float32 of unit length, in the order of `texts`."""
-        return self._encode(self._settings.document_prompt, texts, "document")
+        return self._encode(self.prompts.document, texts, "document")
 
     @property
     def tokenizer(self) -> "Tokenizer":
         """The model's tokenizer, as the tokenizers library knows it."""
-        tokenizer: Tokenizer = self._model.tokenizer.backend_tokenizer
+        tokenizer: Tokenizer = model_tokenizer(self._model)
         return tokenizer
+
+    @property
+    def device(self) -> str:
+        """Where it computes: cpu, cuda."""
+        return str(self._model.device.type)
+
+    @property
+    def number_format(self) -> str:
+        """What passages are computed in: float32, bfloat16, float16 or int8."""
+        return str(self._model.dtype).removeprefix("torch.")
 
     def _encode(self, prompt: str, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_PER_WINDOW):
-            window = [prompt + text for text in texts[start : start + TEXTS_PER_WINDOW]]
+            window = texts[start : start + TEXTS_PER_WINDOW]
             tokens = self._tokens_per_batch or TOKENS_PER_BATCH
-            batches = length_sorted_batches(self._model, window, self.max_tokens, tokens)
+            batches = input_batches(self._model, window, task, prompt, self.max_tokens, tokens)
             inputs = [(batch, task) for _, batch in batches]
             for (rows, _), unit in zip(batches, self._forward_all(inputs), strict=True):
                 vectors[start + rows] = unit
@@ -92,37 +102,8 @@ class TorchEncoder:
 
     def _embed(self, batch: dict[str, Any], task: Task) -> "Tensor":
         """(n, dim) of a padded batch; called in inference mode, from several threads."""
-        features = {name: tensor.to(self._model.device) for name, tensor in batch.items()}
-        embedding: Tensor = self._model(features, task=task)["sentence_embedding"]
+        embedding: Tensor = self._model(on_device(batch, self._model.device), task=task)["sentence_embedding"]
         return embedding
-
-
-def length_sorted_batches(
-    model: "SentenceTransformer", texts: Sequence[str], max_tokens: int, tokens_per_batch: int
-) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
-    """(rows of `texts`, padded model inputs) per batch, longest first, each at most `tokens_per_batch` with padding.
-
-    A text longer than `max_tokens` is cut, and is then alone in its batch if it fills one.
-    """
-    cut = [text[: max_tokens * CHARACTERS_PER_TOKEN] for text in texts]
-    tokenized = model.tokenizer(cut, truncation=True, max_length=max_tokens, return_attention_mask=True)
-    return padded_batches(model.tokenizer, tokenized, tokens_per_batch)
-
-
-def padded_batches(
-    tokenizer: Any, tokenized: Mapping[str, Sequence[Any]], tokens_per_batch: int
-) -> list[tuple[NDArray[np.int64], dict[str, Any]]]:
-    """(rows, padded model inputs) per batch of what a tokenizer gave, longest first; see `length_sorted_batches`."""
-    lengths = np.array([len(ids) for ids in tokenized["input_ids"]])
-    order = np.argsort(-lengths, kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, tokens_per_batch // int(lengths[order[start]]))
-        rows = order[start : start + size]
-        inputs = {name: [values[row] for row in rows] for name, values in tokenized.items()}
-        batches.append((rows, dict(tokenizer.pad(inputs, return_tensors="pt"))))
-        start += size
-    return batches
 
 
 def _single_threaded_workers() -> ThreadPoolExecutor:
@@ -134,6 +115,19 @@ def _single_threaded_workers() -> ThreadPoolExecutor:
     import torch
 
     return ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
+
+
+def token_limit(model: "SentenceTransformer") -> int:
+    """How many tokens of a text the model sees; a number beyond any text for one that sees all of them."""
+    limit = model.max_seq_length or UNLIMITED_TOKENS
+    return int(min(limit, UNLIMITED_TOKENS))
+
+
+def on_cosine(model: "SentenceTransformer") -> bool:
+    """Whether the model's own similarity ranks as cosine does; the dot product does where vectors have unit length."""
+    if model.similarity_fn_name == "cosine":
+        return True
+    return model.similarity_fn_name in ("dot", "euclidean") and type(model[-1]).__name__ == "Normalize"
 
 
 def inference_dtype(device: str, precision: Precision = "auto") -> Any:
@@ -151,7 +145,9 @@ def has_bf16(device: str) -> bool:
     """Whether this device multiplies bf16 natively."""
     import torch
 
-    return torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
+    if device == "cuda":  # a GPU before Ampere emulates it, which is slower than fp32
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device == "cpu" and cpu_has_bf16()
 
 
 def cpu_has_bf16() -> bool:

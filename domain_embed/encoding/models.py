@@ -1,7 +1,6 @@
 """Loading a sentence-transformers model and telling which model it is."""
 
 import hashlib
-import importlib.util
 import json
 import logging
 import os
@@ -10,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain_embed.contracts.errors import DomainEmbedError, SettingsError
-from domain_embed.settings import ModelSettings
+from domain_embed.encoding.inputs import model_tokenizer, on_device
+from domain_embed.settings import MODEL_HINT, ModelSettings, effective_prompts, require_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-PACKAGE_PREFIX = "package:"
 UNUSED_WEIGHTS = ("pooler.",)
 """Of BERT's classification head; no embedding reads them, and many models come without."""
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+SHOWN = 500
+"""Characters of another library's message."""
 
 
 class ModelError(DomainEmbedError):
@@ -27,64 +29,94 @@ class ModelError(DomainEmbedError):
     exit_code = 6
 
 
-def resolve_model(base: str, folder: Path) -> str:
-    """The folder or hub id behind `model.base`; relative folders count from the domain's.
-
-    Raises SettingsError when a package or its folder is not installed.
-    """
-    if base.startswith(PACKAGE_PREFIX):
-        package, _, inside = base.removeprefix(PACKAGE_PREFIX).partition("/")
-        try:
-            spec = importlib.util.find_spec(package)
-        except (ImportError, ValueError):  # a dotted name without its parent, or no name
-            spec = None
-        if spec is None or spec.origin is None:
-            raise SettingsError(f"model.base: package {package!r} is not installed", 'pip install "domain-embed[demo]"')
-        path = Path(spec.origin).parent / inside
-        if not path.is_dir():
-            raise SettingsError(f"model.base: package {package!r} has no folder {inside!r}")
-        return str(path)
-    local = (folder / base).resolve()
-    return str(local) if local.is_dir() else base
-
-
 def load_model(name: str, settings: ModelSettings, *, device: str | None = None) -> "SentenceTransformer":
-    """The model in fp32 with the settings' length limit, on the GPU when there is one.
+    """The model in fp32, whatever it is stored in, with the prompts in effect, on the GPU when there is one.
+
+    It has the settings' length limit, and its prompts of the names query and document are those that are put before
+    queries and passages, also where it is saved.
 
     Raises:
-        ModelError: When it cannot be loaded, or has no pooling that gives one vector per text.
+        ModelError: It cannot be loaded, has no pooling that gives one vector per text, or needs what is not allowed:
+            code of its own, or pickled weights.
+        SettingsError: The settings ask for more than it has.
     """
     # oneDNN keeps the kernels and buffers of this many batch shapes; its 1024 cost memory and saved no time. It reads
     # the variable when it first multiplies.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
-    from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        model = SentenceTransformer(name, device=device)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"model {name!r} cannot be loaded: {error}",
-            "model.base must be a sentence-transformers model: a hub id, a folder, or package:NAME/FOLDER",
-        ) from error
+    model = _load(name, settings, device).float()
     _require_whole(model, name)
     _require_usable(model, name, settings)
+    own = require_prompts(model.prompts, name)
+    model.prompts = {**own, **effective_prompts(own, settings)._asdict()}
     if settings.max_tokens is not None:
-        limit = getattr(model.transformers_model.config, "max_position_embeddings", settings.max_tokens)
-        if settings.max_tokens > limit:
-            raise SettingsError(f"model.max_tokens: {settings.max_tokens} is more than the model's {limit} positions")
-        model.max_seq_length = settings.max_tokens
+        _limit_length(model, name, settings.max_tokens)
     return model.eval()
+
+
+def _limit_length(model: "SentenceTransformer", name: str, max_tokens: int) -> None:
+    if model.transformers_model is None:
+        raise SettingsError(f"model.max_tokens: model {name!r} has no limit and cannot be given one", "leave it out")
+    limit = getattr(model.transformers_model.config, "max_position_embeddings", max_tokens)
+    if max_tokens > limit:
+        raise SettingsError(f"model.max_tokens: {max_tokens} is more than the model's {limit} positions")
+    model.max_seq_length = max_tokens
+
+
+def _load(name: str, settings: ModelSettings, device: str | None) -> "SentenceTransformer":
+    """As sentence-transformers loads it, in the numbers it is stored in."""
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+
+    if not settings.allow_pickle:
+        _refuse_pickles(name)
+    try:
+        return SentenceTransformer(
+            name, device=device, trust_remote_code=settings.trust_remote_code,
+            revision=None if Path(name).is_dir() else settings.revision,
+            model_kwargs=None if settings.allow_pickle else {"use_safetensors": True},
+        )  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        raise ModelError(f"model {name!r} cannot be loaded: {str(error)[:SHOWN]}", _hint(str(error))) from error
+
+
+def _hint(problem: str) -> str:
+    """What to do about a model that cannot be loaded."""
+    if "trust_remote_code" in problem:
+        return "it brings code of its own: read it, then set model.trust_remote_code: true, or take another model"
+    if "safetensors" in problem:
+        return "its weights are pickled: convert them to safetensors, or set model.allow_pickle: true"
+    return MODEL_HINT
+
+
+def _refuse_pickles(name: str) -> None:
+    """Of a folder, every part must have its weights as safetensors: some loaders take a pickle without being asked."""
+    pickled = (path for path in Path(name).rglob("*") if path.suffix in PICKLES)
+    for path in pickled if Path(name).is_dir() else ():
+        if not any(path.parent.glob("*.safetensors")):
+            raise ModelError(
+                f"model {name!r} cannot be loaded: {path.relative_to(name)} is pickled, and reading it can run code",
+                "convert it to safetensors, or set model.allow_pickle: true if you trust its author",
+            )
 
 
 def _require_whole(model: "SentenceTransformer", name: str) -> None:
     """transformers fills missing weights with random numbers and a missing vocabulary with nothing, and goes on."""
     transformer = model.transformers_model
     vocabulary = getattr(getattr(transformer, "config", None), "vocab_size", 0) or 0
-    if len(model.tokenizer) < vocabulary / 2:
+    if model_tokenizer(model).get_vocab_size() < vocabulary / 2:
         raise ModelError(f"model {name!r} has no tokenizer of its {vocabulary} tokens", "its files are not complete")
     files = (Path(name) / part / "model.safetensors" for part in ("", "0_Transformer"))
     weights = next((path for path in files if path.is_file()), None)
@@ -106,8 +138,8 @@ def _require_usable(model: "SentenceTransformer", name: str, settings: ModelSett
     import torch
 
     with torch.inference_mode():
-        features = model.tokenizer(["a"], return_tensors="pt").to(model.device)
-        embedding = model.eval()(dict(features)).get("sentence_embedding")
+        features = model.preprocess(["a"], task="query")
+        embedding = model.eval()(on_device(features, model.device), task="query").get("sentence_embedding")
     dimensions = model.get_embedding_dimension()
     if embedding is None or dimensions is None or embedding.shape != (1, dimensions):
         raise ModelError(
@@ -150,7 +182,7 @@ def _fingerprint(model: "SentenceTransformer", settings: ModelSettings, children
     digest.update(tokenizer_config(model.tokenizer).encode())
     for module in list(children.values())[1:]:
         digest.update(f"{type(module).__name__} {_module_config(module)}".encode())
-    digest.update(repr((settings.query_prompt, settings.document_prompt, model.max_seq_length)).encode())
+    digest.update(repr((*effective_prompts(model.prompts, settings), model.max_seq_length)).encode())
     if settings.dimensions is not None:
         digest.update(f"dimensions {settings.dimensions}".encode())
     if settings.passage_precision != "full":
@@ -169,7 +201,7 @@ def weights_digest(weights: Mapping[str, "Tensor"]) -> "hashlib._Hash":
 
 def tokenizer_config(tokenizer: Any) -> str:
     """All of a tokenizer but truncation and padding, which every call sets anew and saving keeps."""
-    config = json.loads(tokenizer.backend_tokenizer.to_str())
+    config = json.loads(getattr(tokenizer, "backend_tokenizer", tokenizer).to_str())
     return json.dumps({name: value for name, value in config.items() if name not in ("truncation", "padding")})
 
 

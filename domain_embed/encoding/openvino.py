@@ -9,7 +9,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import SettingsError, StoreError
-from domain_embed.encoding.encoder import Task, TorchEncoder, cpu_has_bf16, length_sorted_batches
+from domain_embed.encoding.encoder import TorchEncoder, cpu_has_bf16
+from domain_embed.encoding.inputs import Task, length_sorted_batches
 from domain_embed.encoding.models import ModelError
+from domain_embed.files import private_folder, tighten
 from domain_embed.settings import ModelSettings, Precision
 
 if TYPE_CHECKING:
@@ -62,9 +64,15 @@ class OpenVinoEncoder(TorchEncoder):
         import torch
 
         super().__init__(model, settings, precision="fp32")
+        self._bf16 = precision == "bf16" or (precision == "auto" and cpu_has_bf16())
         self._inputs = [port.get_any_name() for port in converted.inputs]
-        self._compiled = _compile(converted, precision, torch.get_num_threads())
+        self._compiled = _compile(converted, self._bf16, torch.get_num_threads())
         self._own = threading.local()
+
+    @property
+    def number_format(self) -> str:
+        """What passages are computed in."""
+        return "bfloat16" if self._bf16 else "float32"
 
     def reference(self) -> TorchEncoder:
         """The same model by torch in fp32, to compare with."""
@@ -114,18 +122,31 @@ def convert(model: "SentenceTransformer") -> "openvino.Model":
             hidden: torch.Tensor = self.transformer(**dict(zip(names, inputs, strict=True))).last_hidden_state
             return hidden
 
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _without_nan_of_padding(model):
         warnings.simplefilter("ignore")  # tracing warns of every Python value; parity is checked instead
         try:
             converted = openvino.convert_model(TokenEmbeddings(), example_input=tuple(example[name] for name in names))
         except Exception as error:  # of many kinds, where it does not know an operation
-            why = str(error).strip().splitlines()[-1][:200]
+            why = " ".join(str(error).split())[:200]
             raise ModelError(f"OpenVINO cannot convert this model: {why}", "use torch") from error
     for port, name in zip(converted.inputs, names, strict=True):
         port.get_tensor().set_names({name})
     converted.outputs[0].get_tensor().set_names({"last_hidden_state"})
     converted.validate_nodes_and_infer_types()
     return converted
+
+
+@contextmanager
+def _without_nan_of_padding(model: "SentenceTransformer") -> Iterator[None]:
+    """Padding on the left sees nothing of its text: fused attention makes NaN of that in OpenVINO, and spreads it."""
+    transformer: Any = model.transformers_model
+    before = transformer.config._attn_implementation
+    if model.tokenizer.padding_side == "left":
+        transformer.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        transformer.set_attn_implementation(before)
 
 
 def quantize(
@@ -163,8 +184,9 @@ def save(converted: "openvino.Model", folder: Path) -> None:
     target = _versioned(folder)
     draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     try:
-        draft.mkdir(parents=True)
+        private_folder(draft)
         write_ir(converted, draft / IR_FILE)
+        tighten(draft)
         with suppress(OSError):  # another process was first: its model is the same
             draft.replace(target)
     except (OSError, RuntimeError) as error:
@@ -191,10 +213,9 @@ def _versioned(folder: Path) -> Path:
     return folder / f"openvino-{package_version('openvino')}"
 
 
-def _compile(converted: "openvino.Model", precision: Precision, threads: int) -> "openvino.CompiledModel":
+def _compile(converted: "openvino.Model", bf16: bool, threads: int) -> "openvino.CompiledModel":
     import openvino
 
-    bf16 = precision == "bf16" or (precision == "auto" and cpu_has_bf16())
     hints = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
     precise = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32"}
     return openvino.Core().compile_model(converted, "CPU", hints | precise)

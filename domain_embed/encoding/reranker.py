@@ -7,13 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.progress import progress_bar
-from domain_embed.encoding.encoder import (
-    CHARACTERS_PER_TOKEN,
-    TOKENS_PER_BATCH,
-    inference_dtype,
-    padded_batches,
-)
+from domain_embed.encoding.encoder import TOKENS_PER_BATCH, inference_dtype
+from domain_embed.encoding.inputs import CHARACTERS_PER_TOKEN, padded_batches
 from domain_embed.encoding.models import ModelError, tokenizer_config, weights_digest
+from domain_embed.settings import Precision
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -29,20 +26,22 @@ class CrossEncoderReranker:
     Pairs are scored in batches of like length: many times fewer padding tokens than in the order given.
     """
 
-    def __init__(self, model: "CrossEncoder", max_tokens: int) -> None:
+    def __init__(self, model: "CrossEncoder", max_tokens: int, *, precision: Precision = "auto") -> None:
         self.max_tokens = max_tokens
         self.fingerprint = reranker_fingerprint(model, max_tokens)
-        self._model = model.to(inference_dtype(model.device.type)).eval()
+        self._model = model.to(inference_dtype(model.device.type, precision)).eval()
 
     @classmethod
-    def load(cls, name: str, max_tokens: int | None = None, *, device: str | None = None) -> "CrossEncoderReranker":
+    def load(
+        cls, name: str, max_tokens: int | None = None, *, device: str | None = None, precision: Precision = "auto"
+    ) -> "CrossEncoderReranker":
         """Loads a cross-encoder by folder or hub id; `max_tokens` can only lower the model's own limit.
 
         Raises ModelError when it is unusable.
         """
         model = load_cross_encoder(name, device=device)
         limits = (max_tokens, getattr(model.config, "max_position_embeddings", None), model.max_seq_length)
-        return cls(model, min(limit for limit in limits if limit is not None))
+        return cls(model, min(limit for limit in limits if limit is not None), precision=precision)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """(n,) float32 in the order of `pairs`; the longer text of a pair that is too long is cut."""

@@ -29,7 +29,7 @@ class CachedReranker:
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """(n,) float32 in the order of `pairs`; only pairs never seen before cost anything."""
-        keys = [_key(query, passage) for query, passage in pairs]
+        keys = [pair_key(query, passage) for query, passage in pairs]
         known = self._cache.get(keys)
         unknown = list({key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}.items())
         for start in range(0, len(unknown), PAIRS_PER_CHUNK):
@@ -40,5 +40,6 @@ class CachedReranker:
         return np.array([known[key][0] for key in keys], dtype=np.float32)
 
 
-def _key(query: str, passage: str) -> str:
+def pair_key(query: str, passage: str) -> str:
+    """Under what the score of a pair is kept."""
     return hashlib.sha256(f"{query}\x00{passage}".encode()).hexdigest()[:32]

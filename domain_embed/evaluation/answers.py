@@ -48,7 +48,7 @@ def measure_answers(
         challenger: The system that is compared, query by query, with each of the others.
         queries: Text by id, at least one, of which `settings.queries` are drawn.
         references: Known answers by query id; any of them will do.
-        fetch: Texts of a few passages.
+        fetch: Texts of those of a few passages that may be sent to a model; the others are counted.
         settings: Whom to ask, and about how much.
         folder: The domain's, in which the prompts of the settings are found.
         cache_file: Keeps what models said, each as soon as it is there: nothing is asked twice.
@@ -63,11 +63,11 @@ def measure_answers(
     asked = {query_id: queries[query_id] for query_id in draw_queries(queries, settings.queries, seed)}
     prompt, judge_prompt = _prompts(settings, folder)
     model, judge_model = _addresses(settings, variables)
-    limit = RateLimit(settings.requests_per_minute)
+    limit, not_sent = RateLimit(settings.requests_per_minute), set[str]()
     with AnswerCache.open(cache_file) as cache:
         writer = Speaker(model.model, prompt, Endpoint(model, limit), cache)
         judge = Speaker(judge_model.model, judge_prompt, Endpoint(judge_model, limit), cache)
-        answers = list(_answers(writer, judge, runs, asked, references, fetch, settings.passages))
+        answers = list(_answers(writer, judge, runs, asked, references, fetch, settings.passages, not_sent))
     table = pd.DataFrame([asdict(one) for one in answers]).astype(dict.fromkeys(ANSWER_FIGURES, "float64"))
     pairs = [(challenger, system) for system in runs if system != challenger]
     quality = AnswerQuality(
@@ -79,6 +79,7 @@ def measure_answers(
         queries=len(asked),
         systems={system: _summary(table[table["system"] == system], resamples, seed) for system in runs},
         differences=_differences(table, pairs, resamples, seed),
+        not_sent=len(not_sent),
     )
     return MeasuredAnswers(quality, table)
 
@@ -111,13 +112,15 @@ def _addresses(settings: AnswerSettings, variables: Mapping[str, str]) -> tuple[
 
 def _answers(
     writer: Speaker, judge: Speaker, runs: Mapping[str, Run], queries: Mapping[str, str],
-    references: Mapping[str, Sequence[str]], fetch: Fetch, passages: int,
+    references: Mapping[str, Sequence[str]], fetch: Fetch, passages: int, not_sent: set[str],
 ) -> Iterator[ScoredAnswer]:  # fmt: skip
-    """Every system's answers, query by query."""
+    """Every system's answers, query by query; adds the passages without a text to `not_sent`."""
     with progress_bar("answers", len(queries) * len(runs), "answers") as bar:
         for query_id, query in queries.items():
             ranked = {system: run.get(query_id, ())[:passages] for system, run in runs.items()}
-            texts = fetch(sorted({key for keys in ranked.values() for key in keys}))
+            found_ids = {key for keys in ranked.values() for key in keys}
+            texts = fetch(sorted(found_ids))
+            not_sent |= found_ids - texts.keys()
             # Sorted: in whatever order they were labeled, the judge is asked the same.
             known = sorted({one for one in references.get(query_id, ()) if normalized_answer(one)})
             for system, keys in ranked.items():

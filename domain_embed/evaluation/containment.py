@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from domain_embed.contracts.records import Qrels, Run
+from domain_embed.encoding.words import words
 from domain_embed.evaluation.significance import bca_intervals
 from domain_embed.evaluation.subject import Containment
-from domain_embed.judgments.query_filters import words_of
 
 CUTOFFS = (1, 5, 10)
 BATCH_QUERIES = 256
@@ -34,7 +34,7 @@ def measure_containment(
         resamples: Of each interval.
         seed: Of each interval.
     """
-    asked = [query_id for query_id in qrels if any(words_of(answer) for answer in answers.get(query_id, ()))]
+    asked = [query_id for query_id in qrels if any(words(answer) for answer in answers.get(query_id, ()))]
     if not asked:
         return {}
     found = np.zeros((len(asked), len(runs), len(CUTOFFS)))
@@ -66,7 +66,7 @@ def _holders(
     query_id: str, runs: Mapping[str, Run], answers: Sequence[str], grades: Mapping[str, int], texts: Mapping[str, str]
 ) -> set[str]:
     """The passages of any system that hold one of the answers."""
-    wanted = [_folded(answer) for answer in answers if words_of(answer)]
+    wanted = [_folded(answer) for answer in answers if words(answer)]
     ranked = {key for run in runs.values() for key in _top(run, query_id)}
     return {
         key
@@ -76,4 +76,4 @@ def _holders(
 
 
 def _folded(text: str) -> str:
-    return f" {' '.join(words_of(text))} "
+    return f" {' '.join(words(text))} "

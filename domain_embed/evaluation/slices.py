@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.ports import TableReader
 from domain_embed.contracts.records import embedded_text
+from domain_embed.encoding.words import words
 from domain_embed.evaluation.significance import TIE, bootstrap_interval, holm, sign_flip_p
 from domain_embed.judgments.passage_rows import rows_of
-from domain_embed.judgments.query_filters import words_of
 
 FEWEST = 10
 """A slice of fewer queries says nothing and is not listed."""
@@ -67,12 +67,12 @@ def label_queries(splits: pa.Table, passages: TableReader) -> pd.DataFrame:
     best = best[best["passage_id"].isin(found)]
     answers = [found[passage_id] for passage_id in best["passage_id"]]
     trained = set(frame.loc[frame["split"] == "train", "doc_id"])
-    words = [words_of(query) for query in best["query"]]
+    asked = [words(query) for query in best["query"]]
     labels = pd.DataFrame(
         {
-            LENGTH: [_length(len(query)) for query in words],
+            LENGTH: [_length(len(query)) for query in asked],
             OVERLAP: [
-                _overlap(query, embedded_text(row[2], row[3])) for query, row in zip(words, answers, strict=True)
+                _overlap(query, embedded_text(row[2], row[3])) for query, row in zip(asked, answers, strict=True)
             ],
             SEEN: ["seen in training" if row[1] in trained else "not seen in training" for row in answers],
             SOURCE: best["source"].tolist(),
@@ -138,15 +138,15 @@ def _effect(
     )
 
 
-def _length(words: int) -> str:
+def _length(count: int) -> str:
     for most, name in ((3, "1 to 3 words"), (7, "4 to 7 words"), (15, "8 to 15 words")):
-        if words <= most:
+        if count <= most:
             return name
     return "16 words and more"
 
 
 def _overlap(query: list[str], passage: str) -> str:
-    held = set(words_of(passage))
+    held = set(words(passage))
     share = sum(word in held for word in query) / len(query) if query else 0.0
     return "up to a third" if share <= 1 / 3 else "up to two thirds" if share <= 2 / 3 else "more than two thirds"
 

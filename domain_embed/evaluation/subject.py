@@ -94,7 +94,8 @@ class AnswerQuality(BaseModel):
     """How good the answers are that a model gives from the first passages, and who says so.
 
     `prompt` and `judge_prompt` are versions. `queries` were asked of every system; `differences` are paired, each over
-    the queries for which both systems have the figure.
+    the queries for which both systems have the figure. `not_sent` passages were found and not shown to the model, whose
+    groups may not see them.
     """
 
     model_config = _FROZEN
@@ -107,6 +108,7 @@ class AnswerQuality(BaseModel):
     queries: int
     systems: dict[str, SystemAnswers]
     differences: tuple[Comparison, ...]
+    not_sent: int = 0
 
     @property
     def means(self) -> dict[str, dict[str, float]]:

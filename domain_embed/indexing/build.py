@@ -2,24 +2,28 @@
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from domain_embed.contracts.access import AccessRule
 from domain_embed.contracts.errors import StoreError
-from domain_embed.contracts.filters import is_iso_date
+from domain_embed.contracts.metadata import types_of
 from domain_embed.contracts.ports import Encoder, TableReader, VectorCache, VectorStore
 from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import COLLECTION_SCHEMA, CollectionInfo, Point, embedded_text
+from domain_embed.encoding import words
 from domain_embed.encoding.bm25 import Bm25Weights
+from domain_embed.indexing.contents import holds_exactly
 from domain_embed.indexing.identity import canary_vectors
+from domain_embed.indexing.language import for_passages
 from domain_embed.settings import IndexSettings, SparseSettings
 
 Batch = TypeVar("Batch")
@@ -48,7 +52,7 @@ def collection_name(
 
 def content_version(passages_version: str, sparse: SparseSettings, index: IndexSettings) -> str:
     """Of everything in a collection but the dense vectors: equal for the collections of several models."""
-    parts = f"{passages_version} {sparse.version()} {index.version()} {COLLECTION_SCHEMA}"
+    parts = f"{passages_version} {sparse.version()} {index.version()} {COLLECTION_SCHEMA} {words.VERSION}"
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
@@ -62,11 +66,14 @@ def build_collection(
     model_settings: Mapping[str, Any] | None = None,
     chunking: Mapping[str, Any] | None = None,
     index: IndexSettings = DEFAULT_INDEX,
+    access: AccessRule | None = None,
 ) -> BuildReport:
     """Makes sure that the collection of this model and these passages exists, complete.
 
-    An existing one is returned as it is. An interrupted build goes on where its last cached batch ended, and only
-    texts this model has never embedded are embedded: after a change of the corpus, the new and changed ones.
+    An existing one is returned as it is; where passages were taken out of it since, or got other metadata, and it does
+    not hold these very passages, the next name is built beside it. An interrupted build goes on where its last cached
+    batch ended, and only texts this model has never embedded are embedded: after a change of the corpus, the new and
+    changed ones.
 
     Args:
         store: Where the collection goes.
@@ -78,11 +85,13 @@ def build_collection(
         model_settings: What else a searcher needs to load the same encoder.
         chunking: How the passages were cut.
         index: How vectors are kept and found.
+        access: The rule in force, which the collection keeps.
     """
-    name = collection_name(encoder.fingerprint, passages.version, sparse, index)
-    existing = _complete(store, name)
+    name, existing = _place(store, collection_name(encoder.fingerprint, passages.version, sparse, index), passages)
     if existing is not None:
         return BuildReport(existing, embedded=0, reused=existing.count)
+    content = content_version(passages.version, sparse, index)  # by the settings, as the name
+    sparse = for_passages(sparse, passages)
     weights = Bm25Weights.fit(sparse, _texts(passages))
     info = CollectionInfo(
         name=name,
@@ -92,7 +101,7 @@ def build_collection(
         passages_version=passages.version,
         count=passages.count,
         sparse_language=sparse.language,
-        metadata_types=metadata_types(passages),
+        metadata_types=metadata_types(passages, access.groups_field if access else None),
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_settings=model_settings or {},
         chunking=chunking or {},
@@ -100,7 +109,9 @@ def build_collection(
         index=index.model_dump(mode="json"),
         vector_cache=cache.name,
         schema_version=COLLECTION_SCHEMA,
-        content=content_version(passages.version, sparse, index),
+        content=content,
+        words_version=words.VERSION,
+        access=access.to_json() if access else {},
     )
     embedded = 0
 
@@ -128,41 +139,29 @@ def _complete(store: VectorStore, name: str) -> CollectionInfo | None:
     return next((info for info in store.collections() if info.name == name), None)
 
 
-def metadata_types(passages: TableReader) -> dict[str, str]:
-    """The type of each metadata key that can be filtered on: "str", "int", "float", "bool" or "date".
-
-    A key can when its values are scalars, or lists of scalars, of one type; whole and broken numbers count as "float",
-    texts that are all of the form YYYY-MM-DD as "date". "a.b" is the key b of the object under a.
-    """
-    seen: dict[str, set[str]] = defaultdict(set)
-    for batch in passages.batches(BATCH_PASSAGES * 16, columns=["metadata"]):
-        for encoded in set(batch.column("metadata").to_pylist()):
-            for key, value in _flat(json.loads(encoded)):
-                seen[key].update(_type_name(one) for one in (value if isinstance(value, list) else [value]))
-    types = {key: found - {"NoneType"} for key, found in seen.items()}
-    merged = {key: _MERGED.get(frozenset(found), found) for key, found in types.items()}
-    return {
-        key: next(iter(found))
-        for key, found in sorted(merged.items())
-        if len(found) == 1 and found <= {"str", "int", "float", "bool", "date"}
-    }
+def _place(store: VectorStore, name: str, passages: TableReader) -> tuple[str, CollectionInfo | None]:
+    """The first of name, name-2, name-3 … that holds the passages, or that is free."""
+    complete = {info.name: info for info in store.collections()}
+    for candidate in chain([name], (f"{name}-{number}" for number in count(2))):
+        info = complete.get(candidate)
+        if info is None or not info.amended or _holds(store, candidate, passages):
+            return candidate, info
+    raise AssertionError("there is always a next name")
 
 
-_MERGED = {frozenset({"int", "float"}): {"float"}, frozenset({"str", "date"}): {"str"}}
+def _holds(store: VectorStore, name: str, passages: TableReader) -> bool:
+    collection = store.open(name)
+    try:
+        return holds_exactly(collection, passages)
+    finally:
+        collection.close()
 
 
-def _flat(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with its value, those of nested objects behind their object's key and a dot."""
-    for key, value in metadata.items():
-        if "." in key:  # no filter could name it: the dot would lead into an object
-            continue
-        yield prefix + key, value
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-
-
-def _type_name(value: Any) -> str:
-    return "date" if isinstance(value, str) and is_iso_date(value) else type(value).__name__
+def metadata_types(passages: TableReader, groups_field: str | None = None) -> dict[str, str]:
+    """The type of each metadata key that can be filtered on, see `contracts.metadata.types_of`."""
+    batches = passages.batches(BATCH_PASSAGES * 16, columns=["metadata"])
+    encoded = (one for batch in batches for one in set(batch.column("metadata").to_pylist()))
+    return types_of(map(json.loads, encoded), groups_field)
 
 
 def _one_ahead(batches: Iterable[Batch], work: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:

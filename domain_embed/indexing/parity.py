@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.ports import Collection, Encoder, TableReader
 from domain_embed.contracts.records import embedded_text
+from domain_embed.indexing.contents import contents_of, stored_contents
 from domain_embed.indexing.identity import MIN_COSINE as CANARY_COSINE
 from domain_embed.indexing.identity import lowest_canary_cosine
 
@@ -31,16 +32,18 @@ class ParityFinding:
 
 def check_parity(collection: Collection, passages: TableReader, encoder: Encoder) -> list[ParityFinding]:
     """Compares a collection with the table and the model it should come from; every finding must pass."""
-    expected = dict(_ids_and_hashes(passages))
-    stored = dict(collection.content_hashes())
+    expected, stored = contents_of(passages), stored_contents(collection)
     missing, extra = expected.keys() - stored.keys(), stored.keys() - expected.keys()
-    changed = [key for key in expected.keys() & stored.keys() if expected[key] != stored[key]]
+    common = expected.keys() & stored.keys()
+    other_text = [key for key in common if expected[key].text != stored[key].text]
+    other_metadata = [key for key in common if expected[key]._replace(text="") != stored[key]._replace(text="")]
     fingerprint = collection.info.fingerprint
     return [
         ParityFinding("model", fingerprint == encoder.fingerprint, f"{fingerprint} and {encoder.fingerprint}"),
         ParityFinding("count", collection.count() == passages.count, f"{collection.count()} of {passages.count}"),
         ParityFinding("passages", not missing and not extra, f"{len(missing)} missing, {len(extra)} too many"),
-        ParityFinding("content", not changed, f"{len(changed)} differ"),
+        ParityFinding("content", not other_text, f"{len(other_text)} differ"),
+        ParityFinding("metadata", not other_metadata, f"{len(other_metadata)} differ"),
         _canaries_agree(collection, encoder),
         *_sample_agrees(collection, encoder, sorted(stored)),
     ]
@@ -76,8 +79,3 @@ def _index_finds(collection: Collection, vectors: NDArray[np.float32]) -> Parity
         for hits, scan in zip(found, true, strict=True)
     ]))  # fmt: skip
     return ParityFinding("index", share >= MIN_RECALL, f"{share:.3f} of the {NEIGHBOURS} nearest are found")
-
-
-def _ids_and_hashes(passages: TableReader) -> list[tuple[str, str]]:
-    table = passages.read(columns=["passage_id", "content_hash"])
-    return list(zip(table["passage_id"].to_pylist(), table["content_hash"].to_pylist(), strict=True))

@@ -1,6 +1,5 @@
 """Judgments about a document, or about an answer's text, narrowed to the passage that is meant."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -10,9 +9,9 @@ import numpy as np
 from domain_embed.contracts.ports import Ranker, TableReader
 from domain_embed.contracts.progress import progress_bar
 from domain_embed.contracts.records import Hit
+from domain_embed.encoding.words import words
 from domain_embed.settings import AlignmentSettings
 
-WORD = re.compile(r"\w+")
 ANSWER_CANDIDATES = 20
 """How many passages BM25 offers for an answer whose document is not known."""
 BATCH_LABELS = 256
@@ -118,9 +117,9 @@ class Aligner:
     def _answer_shares(self, batch: Sequence[Label], candidates: Sequence[Sequence[str]]) -> list[dict[str, float]]:
         wanted = sorted({key for label, ids in zip(batch, candidates, strict=True) if label.answer for key in ids})
         points = self._ranker.collection.fetch(wanted) if wanted else []
-        words = {point.passage_id: _words(f"{point.title} {point.text}") for point in points}
+        held = {point.passage_id: words(f"{point.title} {point.text}") for point in points}
         return [
-            {key: answer_share(_words(label.answer), words[key]) for key in ids} if label.answer else {}
+            {key: answer_share(words(label.answer), held[key]) for key in ids} if label.answer else {}
             for label, ids in zip(batch, candidates, strict=True)
         ]
 
@@ -179,7 +178,3 @@ def _most_likely(ids: Sequence[str], dense: Mapping[str, float], sparse: Mapping
 
 def _scores(hits: Sequence[Hit]) -> dict[str, float]:
     return {hit.passage_id: hit.score for hit in hits}
-
-
-def _words(text: str | None) -> list[str]:
-    return WORD.findall((text or "").casefold())

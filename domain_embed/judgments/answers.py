@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from domain_embed.contracts.errors import StoreError
+from domain_embed.encoding.words import words
+from domain_embed.files import private_folder, private_opener
 
 MAX_QUERY_CHARACTERS = 500
 """Longer lines are explanations."""
@@ -16,7 +18,6 @@ MAX_QUERY_CHARACTERS = 500
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _NUMBERING = re.compile(r"(?:[-*•–]+|[(\[]?\d{1,3}[.):\]]+|(?:query|question|q)\s*\d*\s*:)(?=\s)\s*", re.IGNORECASE)
 _AROUND = "\"'`“”„‘’«»* ,"
-_WORD = re.compile(r"\w")
 _OPENED_LIST = re.compile(r'\[\s*"')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _REFUSAL = re.compile(
@@ -42,8 +43,8 @@ class AnswerCache:
     def open(cls, path: Path) -> Iterator[Self]:
         """Opens the file, which is made if need be. Raises StoreError when that fails."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+b")
+            private_folder(path.parent)
+            file = open(path, "a+b", opener=private_opener)  # noqa: SIM115 - closed below
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}", "fix permissions, or delete it") from error
         with file:
@@ -107,7 +108,7 @@ def parse_queries(answer: str, count: int) -> list[str]:
     listed = _json_list(text)
     found = listed if listed is not None else _lines(text)
     texts = (" ".join(query.split()).encode(errors="replace").decode() for query in found)
-    return [text for text in texts if _WORD.search(text) and len(text) <= MAX_QUERY_CHARACTERS][:count]
+    return [text for text in texts if words(text) and len(text) <= MAX_QUERY_CHARACTERS][:count]
 
 
 def _json_list(text: str) -> list[str] | None:

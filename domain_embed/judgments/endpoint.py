@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.errors import SettingsError, excerpt
+from domain_embed.contracts.secrets import Secret, SecretUrl, redact
 
 if TYPE_CHECKING:
     import openai
@@ -28,9 +29,9 @@ SHOWN_CHARACTERS = 200
 class Address:
     """Where the model is: base URL, key and name. `setting` is the key of domain.yaml that may name the model."""
 
-    url: str
+    url: SecretUrl
     model: str
-    key: str = field(repr=False)
+    key: Secret
     setting: str
 
     @property
@@ -52,14 +53,14 @@ class Address:
             raise SettingsError(f"{asked}, but no model is named", f"set {setting} or OPENAI_MODEL")
         if not key and url == DEFAULT_URL:
             raise SettingsError(
-                f"{asked}, but there is no key for {url}",
+                f"{asked}, but there is no key for {DEFAULT_URL}",
                 "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of your own",
             )
         if not _is_web_address(url):
             raise SettingsError(
-                f"OPENAI_BASE_URL is not a web address: {url!r}", "write http://HOST:PORT/v1 or the like"
+                f"OPENAI_BASE_URL is not a web address: {SecretUrl(url)!r}", "write http://HOST:PORT/v1 or the like"
             )
-        return cls(url, name, key or NO_KEY, setting)
+        return cls(SecretUrl(url), name, Secret(key or NO_KEY), setting)
 
 
 class RateLimit:
@@ -121,7 +122,10 @@ class Endpoint:
         import openai
 
         return openai.OpenAI(
-            base_url=self._address.url, api_key=self._address.key, max_retries=RETRIES, timeout=TIMEOUT_S
+            base_url=self._address.url.reveal(),
+            api_key=self._address.key.reveal(),
+            max_retries=RETRIES,
+            timeout=TIMEOUT_S,
         )
 
     def _refuse(self, error: "openai.APIStatusError") -> None:
@@ -129,7 +133,7 @@ class Endpoint:
         self._refused_in_a_row += 1
         if self._refused_in_a_row == MAX_REFUSALS:
             raise SettingsError(
-                f"the endpoint {self._address.url} refused {MAX_REFUSALS} requests in a row: {_said(error)}",
+                f"the endpoint {self._address.url} refused {MAX_REFUSALS} requests in a row: {excerpt(_said(error))}",
                 f"check that {self._address.model!r} answers chat requests; answers so far are kept",
             ) from None
 
@@ -145,12 +149,12 @@ class Endpoint:
             case 429:
                 problem = "takes no more requests"
                 hint = f"lower {self._address.section}.requests_per_minute; answers so far are kept"
-        return SettingsError(f"the endpoint {self._address.url} {problem}: {_said(error)}", hint)
+        return SettingsError(f"the endpoint {self._address.url} {problem}: {excerpt(_said(error))}", hint)
 
 
 def _said(error: "openai.APIStatusError") -> str:
-    """What the server said, shortened: it may be a whole page."""
-    return " ".join(error.response.text.split())[:SHOWN_CHARACTERS] or f"status {error.status_code}"
+    """What the server said, without secrets and then shortened: it may be a whole page."""
+    return " ".join(redact(error.response.text).split())[:SHOWN_CHARACTERS] or f"status {error.status_code}"
 
 
 def _answer(content: bytes) -> str:

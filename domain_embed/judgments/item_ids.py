@@ -5,7 +5,7 @@ import binascii
 import json
 import zlib
 
-from domain_embed.judgments.review import Identity
+from domain_embed.judgments.asked import Identity
 
 MAX_BYTES = 1 << 24
 """Of an id's content; more was never encoded."""

@@ -4,13 +4,14 @@ Broder (1997), "On the resemblance and containment of documents"; banding as in 
 of Massive Datasets", chapter 3.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from domain_embed.encoding.words import words
 
 SHINGLE = 5
 """Characters of a shingle."""
@@ -31,7 +32,6 @@ _PAIRS_PER_ESTIMATE = 1 << 16
 # A chunk's hashes stay in the second-level cache while all permutations go over them.
 _CHARACTERS_PER_CHUNK = 1 << 16
 _CHARACTERS_PER_COMPARISON = 1 << 21
-_NOT_WORDS = re.compile(r"[\W_]+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 _RANDOM = np.random.default_rng(0)
@@ -100,8 +100,9 @@ def connected_groups(left: NDArray[np.int64], right: NDArray[np.int64], count: i
 
 def folded(text: str) -> str:
     """The text as it is compared: case folded, one space for whatever stands between words."""
-    lowered = text[:MAX_CHARACTERS].casefold()
-    return _NOT_WORDS.sub(" ", lowered).strip() or lowered.strip()
+    start = text[:MAX_CHARACTERS]
+    between = " ".join(words(start, characters=False)).replace("_", " ")
+    return " ".join(between.split()) or start.casefold().strip()
 
 
 def _read(batches: Iterable[Sequence[str]]) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:

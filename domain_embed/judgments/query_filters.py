@@ -1,15 +1,11 @@
 """Which made-up queries are of no use: too short, asked before, or copied from the passage."""
 
-import re
 from collections.abc import Iterable
 
 from domain_embed.contracts.tables import normalized_query
+from domain_embed.encoding.words import words
 
 NO_WORDS, TOO_SHORT, DUPLICATE, COPIED = "no words", "too short", "duplicate", "copied from the passage"
-
-# Scripts without spaces between words (Thai, Lao, Khmer, Japanese, Chinese): there a character counts as a word.
-_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 class QueryFilter:
@@ -28,23 +24,18 @@ class QueryFilter:
 
     def objection(self, query: str, passage: str) -> str | None:
         """Why a query is of no use for its passage, or None when it is; it is then taken for asked."""
-        words = words_of(query)
-        if not words:
+        asked = words(query)
+        if not asked:
             return NO_WORDS
-        if len(words) < self._min_words:
+        if len(asked) < self._min_words:
             return TOO_SHORT
         folded = normalized_query(query)
         if folded in self._seen:
             return DUPLICATE
-        if is_copied(words, words_of(passage), self._max_copied):
+        if is_copied(asked, words(passage), self._max_copied):
             return COPIED
         self._seen.add(folded)
         return None
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text, case folded."""
-    return _WORD.findall(text.casefold())
 
 
 def is_copied(query: list[str], passage: list[str], max_share: float) -> bool:

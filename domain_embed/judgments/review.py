@@ -12,22 +12,26 @@ import pandas as pd
 import pyarrow as pa
 from filelock import FileLock
 
-from domain_embed.contracts.errors import InputError, StoreError
+from domain_embed.contracts.errors import InputError, StoreError, excerpt
 from domain_embed.contracts.ports import TableReader
 from domain_embed.contracts.tables import UNDECIDED, normalized_query
 from domain_embed.corpus.lines import parse_object, read_lines, text_field
 from domain_embed.files import replace_file
+from domain_embed.judgments.asked import Identity, asked_file, hashed, read_asked, write_asked
 from domain_embed.judgments.passage_rows import rows_of
 
 ReviewVerdict: TypeAlias = Literal["relevant", "not_relevant", "unsure"]
 VERDICTS: tuple[ReviewVerdict, ...] = get_args(ReviewVerdict)
-Identity: TypeAlias = tuple[str, str]
-"""Query text, case and white space folded, and passage id: what is decided once."""
 Outcome: TypeAlias = Literal["new", "changed", "known"]
 
 SUSPECT_REASON = "suspect"
 """How the reason begins for a label that neither model nor BM25 can explain."""
 MAX_GRADE = 1000
+SHOWN_CHARACTERS = 80
+_OWN_JUDGMENTS = (
+    "take the line out: what you judge yourself belongs into a file of judgments.sources; "
+    "decisions of another machine come with their {}"
+)
 REQUIRED, OPTIONAL = ("query", "passage_id", "verdict"), ("reviewer", "decided_at", "note")
 
 
@@ -144,32 +148,62 @@ def _once(decision: Decision) -> tuple[Any, ...]:
 def read_decisions(path: Path) -> Decisions:
     """The decisions in a JSONL file; none when it does not exist.
 
-    Raises InputError that names the line for one that cannot be used.
+    Raises InputError that names the line for one that cannot be used, or that is about a pair nobody was asked about.
     """
     return Decisions(_read(path)) if path.exists() else Decisions()
 
 
 def _read(path: Path) -> Iterator[Decision]:
+    asked = read_asked(path)
     for number, line in read_lines(path):
         row = parse_object(line, path, number)
         query, passage_id, verdict = (text_field(row, (name,), path, number) for name in REQUIRED)
         optional = {name: text_field(row, (name,), path, number, default="") for name in OPTIONAL}
         grade = row.get("grade")
         if grade is not None and (isinstance(grade, bool) or not isinstance(grade, int)):
-            raise InputError.at(path, f"the grade must be a whole number or null, not {grade!r}", line=number)
+            raise InputError.at(
+                path, f"the grade must be a whole number or null, not {excerpt(repr(grade))}", line=number
+            )
         try:
-            yield Decision(query, passage_id, verdict, grade, **optional)  # type: ignore[arg-type]  # checked by Decision
+            decision = Decision(query, passage_id, verdict, grade, **optional)  # type: ignore[arg-type]  # it checks
         except ValueError as error:
-            raise InputError.at(path, str(error), line=number) from None
+            raise InputError.at(path, excerpt(str(error)), line=number) from None
+        _require_asked(decision, asked, path, number)
+        yield decision
+
+
+def _require_asked(decision: Decision, asked: frozenset[str] | None, path: Path, line: int | None = None) -> None:
+    if asked is not None and hashed(decision.identity) not in asked:
+        raise InputError.at(path, unasked(decision), line=line, hint=_OWN_JUDGMENTS.format(asked_file(path).name))
+
+
+def unasked(decision: Decision) -> str:
+    """What is wrong with a decision about a pair nobody was asked about."""
+    query, passage_id = decision.query[:SHOWN_CHARACTERS], decision.passage_id[:SHOWN_CHARACTERS]
+    return f"nobody was asked whether passage {passage_id!r} answers {query!r}"
+
+
+def note_asked(path: Path, pairs: Iterable[Identity]) -> None:
+    """Remembers that people are asked about these pairs, beside the file of decisions.
+
+    Raises InputError when one of the files holds a line that cannot be used, StoreError when it cannot be written.
+    """
+    with _locked(path):
+        known = read_asked(path)
+        decided = () if known is not None else (decision.identity for decision in read_decisions(path))
+        write_asked(path, known, [*decided, *pairs])
 
 
 def record_decisions(path: Path, decisions: Iterable[Decision]) -> Recorded:
     """Adds to the file what it does not say yet, all of it or nothing; earlier lines stay as they are.
 
-    Raises InputError when the file holds a line that cannot be used, StoreError when it cannot be written.
+    Raises InputError when the file holds a line that cannot be used, and for a decision that it would then hold about
+    a pair nobody was asked about; StoreError when it cannot be written.
     """
     with _locked(path):
-        known = read_decisions(path)
+        known, asked, decisions = read_decisions(path), read_asked(path), list(decisions)
+        for decision in decisions:
+            _require_asked(decision, asked, path)
         outcomes = [(known.add(decision), decision) for decision in decisions]
         added = [decision for outcome, decision in outcomes if outcome != "known"]
         if added:

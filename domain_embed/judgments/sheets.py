@@ -1,24 +1,26 @@
 """Review by spreadsheet: items out to .csv or .xlsx, decisions in again, whatever Excel did in between."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.errors import InputError, excerpt
 from domain_embed.contracts.ports import TableReader
-from domain_embed.files import replace_file
+from domain_embed.files import keep_file, replace_file
+from domain_embed.judgments.asked import Identity, hashed, read_asked
 from domain_embed.judgments.item_ids import decode_id, encode_id
 from domain_embed.judgments.review import (
     Decision,
     Decisions,
-    Identity,
     Item,
     Recorded,
+    note_asked,
     read_decisions,
     record_decisions,
     review_items,
+    unasked,
 )
 from domain_embed.judgments.spreadsheets import SUFFIXES, cells_to_bytes, read_cells
 
@@ -30,16 +32,16 @@ CELL_CHARACTERS = 16_000
 ID_CHARACTERS = 32_000
 """An id is ASCII."""
 
-_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a sheet says: its decisions, and how many of its items are still without one."""
+    """What a sheet says: its decisions, the rows they stand in, and how many of its items are still without one."""
 
     decisions: tuple[Decision, ...]
     undecided: int
+    rows: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ class ImportReport:
 
 
 def export_review(
-    sheet: Path, undecided: Iterable[TableReader], passages: TableReader, decisions_file: Path, limit: int | None = 1000
-) -> ExportReport:
+    sheet: Path, undecided: Iterable[TableReader], passages: TableReader, decisions_file: Path,
+    limit: int | None = 1000, *, notice: str = "",
+) -> ExportReport:  # fmt: skip
     """Writes the most urgent items without a decision to a sheet; an older sheet is replaced.
+
+    With a `notice` about who may read it, that heads a column of its own, and the file is its owner's alone.
 
     Raises:
         InputError: When the sheet to replace holds decisions that were not imported, or is no review sheet.
@@ -73,18 +78,47 @@ def export_review(
         _require_imported(sheet, decisions)
     items = list(review_items(undecided, passages, decisions, limit))
     if items:
-        write_sheet(sheet, items)
+        note_asked(decisions_file, [(item.query, item.passage_id) for item in items])
+        write_sheet(sheet, items, notice)
     return ExportReport(sheet, len(items))
 
 
-def import_review(sheet: Path, decisions_file: Path, reviewer: str = "") -> ImportReport:
+def import_review(
+    sheet: Path, decisions_file: Path, reviewer: str = "", *, undecided: Iterable[TableReader] | None = None
+) -> ImportReport:
     """Records the decisions of a sheet, all of them or none; `reviewer` is who made those that do not say.
 
-    The same sheet again changes nothing. Raises InputError as `read_sheet` and `read_decisions` do.
+    The same sheet again changes nothing. Ids can be made by anybody: a decision counts where its query and passage were
+    handed out by `export_review`, were decided before, or wait in `undecided`, the UNDECIDED tables of the domain.
+    Where neither these nor what was handed out is known, every decision counts.
+
+    Raises InputError as `read_sheet` and `read_decisions` do, and for a decision about anything else.
     """
     content = read_sheet(sheet)
+    _require_asked(sheet, content, decisions_file, undecided)
     signed = [replace(decision, reviewer=decision.reviewer or reviewer) for decision in content.decisions]
     return ImportReport(sheet, record_decisions(decisions_file, signed), content.undecided)
+
+
+def _require_asked(sheet: Path, content: Sheet, decisions_file: Path, undecided: Iterable[TableReader] | None) -> None:
+    """Raises InputError for the first decision about a pair nobody was asked about; notes what is not known yet."""
+    asked = read_asked(decisions_file)
+    if asked is None and undecided is None:
+        return
+    decided = (decision.identity for decision in read_decisions(decisions_file))
+    known = (asked or frozenset()) | {hashed(pair) for pair in (*decided, *_waiting(undecided or ()))}
+    for number, decision in zip(content.rows, content.decisions, strict=True):
+        if hashed(decision.identity) not in known:
+            hint = "delete the row, or take the sheet that was exported for this domain: an id holds what it is about"
+            raise _row_error(sheet, number, unasked(decision), hint)
+    if content.decisions:
+        note_asked(decisions_file, [decision.identity for decision in content.decisions])
+
+
+def _waiting(undecided: Iterable[TableReader]) -> Iterator[Identity]:
+    for reader in undecided:
+        columns = reader.read(["query", "passage_id"]).to_pydict()
+        yield from zip(columns["query"], columns["passage_id"], strict=True)
 
 
 def _require_imported(sheet: Path, decisions: Decisions) -> None:
@@ -92,15 +126,15 @@ def _require_imported(sheet: Path, decisions: Decisions) -> None:
     if waiting:
         raise InputError(
             f"{sheet} holds decisions that were not imported ({len(waiting)}), "
-            f"the first about {waiting[0].query[:80]!r}",
+            f"the first about {excerpt(repr(waiting[0].query[:80]))}",
             "take it in with `domain-embed review NAME SHEET --import`, or export to another file",
         )
 
 
-def write_sheet(path: Path, items: Iterable[Item]) -> int:
+def write_sheet(path: Path, items: Iterable[Item], notice: str = "") -> int:
     """Replaces a .csv or .xlsx file by one row for each item, to be decided; returns their number.
 
-    Cells that a spreadsheet would take for formulas are escaped by an apostrophe.
+    No cell is a formula, whatever its text and by whatever delimiter a .csv is read.
 
     Raises:
         InputError: For another suffix, or a query too long for a cell.
@@ -108,7 +142,9 @@ def write_sheet(path: Path, items: Iterable[Item]) -> int:
     """
     _require_known(path)
     rows = [_row(item, path) for item in items]
-    replace_file(path, cells_to_bytes(path.suffix, COLUMNS, rows, {"decision": tuple(CHOICES)}))
+    header = (*COLUMNS, notice) if notice else COLUMNS
+    write = keep_file if notice else replace_file
+    write(path, cells_to_bytes(path.suffix, header, rows, {"decision": tuple(CHOICES)}))
     return len(rows)
 
 
@@ -116,7 +152,8 @@ def _row(item: Item, path: Path) -> list[str | float]:
     item_id = encode_id(item.query, item.passage_id)
     if len(item_id) > ID_CHARACTERS:
         raise InputError(
-            f"{path}: the query {item.query[:80]!r}… is too long for a spreadsheet ({len(item.query)} characters)",
+            f"{path}: the query {excerpt(repr(item.query[:80]))} is too long for a spreadsheet "
+            f"({len(item.query)} characters)",
             "shorten it where it comes from",
         )
     passage = "\n".join(filter(None, (item.title, item.text)))
@@ -125,14 +162,8 @@ def _row(item: Item, path: Path) -> list[str | float]:
 
 
 def _shown(text: str) -> str:
-    """A text as a cell may hold it: shortened, without characters that XML forbids, never a formula."""
-    clean = _NOT_IN_XML.sub(" ", text[: CELL_CHARACTERS - 1]) + ("…" if len(text) >= CELL_CHARACTERS else "")
-    return f"'{clean}" if clean.startswith(_FORMULA_START) else clean
-
-
-def _meant(cell: str) -> str:
-    """The text of a cell, without the apostrophe that keeps it from being a formula."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA_START) else cell
+    """A text as a cell may hold it: shortened, without characters that XML forbids."""
+    return _NOT_IN_XML.sub(" ", text[: CELL_CHARACTERS - 1]) + ("…" if len(text) >= CELL_CHARACTERS else "")
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -153,22 +184,26 @@ def read_sheet(path: Path) -> Sheet:
     numbered = [(number, _cells(header, row)) for number, row in enumerate(rows[1:], start=2)]
     asked = {number: _identity(path, number, cells) for number, cells in numbered if cells["id"]}
     _require_own_queries(path, numbered, asked)
-    decided: dict[Identity, Decision] = {}
+    decided: dict[Identity, tuple[int, Decision]] = {}
     for number, cells in numbered:
         if not cells["decision"] and not cells["grade"]:
             continue
         if number not in asked:
             raise _row_error(path, number, "a decision without an id", "copy the id of the exported row")
         decision = _decision(path, number, cells, asked[number], decided_at)
-        earlier = decided.setdefault(decision.identity, decision)
+        _, earlier = decided.setdefault(decision.identity, (number, decision))
         if (earlier.verdict, earlier.grade) != (decision.verdict, decision.grade):
             raise _row_error(path, number, "the same query and passage are decided differently in an earlier row")
-    return Sheet(tuple(decided.values()), sum(not cells["decision"] for n, cells in numbered if n in asked))
+    return Sheet(
+        tuple(decision for _, decision in decided.values()),
+        sum(not cells["decision"] for n, cells in numbered if n in asked),
+        tuple(number for number, _ in decided.values()),
+    )
 
 
 def _cells(header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
     """The known cells of a row by column; what the row is too short for is empty."""
-    found = {name: _meant(cell).strip() for name, cell in zip(header, row, strict=False) if name in COLUMNS}
+    found = {name: cell.strip() for name, cell in zip(header, row, strict=False) if name in COLUMNS}
     return {**dict.fromkeys(COLUMNS, ""), **found}
 
 
@@ -183,7 +218,7 @@ def _identity(path: Path, number: int, cells: Mapping[str, str]) -> Identity:
 def _decision(path: Path, number: int, cells: Mapping[str, str], identity: Identity, decided_at: str) -> Decision:
     word = re.sub(r"[\s_-]+", " ", cells["decision"]).strip().casefold()
     if word not in CHOICES:
-        shown = f"the decision {cells['decision'][:80]!r}" if word else "a grade without a decision"
+        shown = f"the decision {excerpt(repr(cells['decision'][:80]))}" if word else "a grade without a decision"
         raise _row_error(path, number, f"{shown} is not understood", f"write one of: {', '.join(CHOICES)}")
     try:
         return Decision(
@@ -200,7 +235,7 @@ def _grade(cell: str) -> int | None:
         return None
     match = re.fullmatch(r"([+-]?\d{1,6})(?:[.,]0*)?", cell, re.ASCII)
     if not match:
-        raise ValueError(f"the grade must be a whole number, not {cell[:80]!r}")
+        raise ValueError(f"the grade must be a whole number, not {excerpt(repr(cell[:80]))}")
     return int(match[1])
 
 
@@ -208,7 +243,7 @@ def _require_own_queries(
     path: Path, numbered: Sequence[tuple[int, Mapping[str, str]]], asked: Mapping[int, Identity]
 ) -> None:
     """Refuses a sheet whose columns were sorted without each other: its decisions would go to other queries."""
-    own = {number: _meant(_shown(query)).strip() for number, (query, _) in asked.items()}
+    own = {number: _shown(query).strip() for number, (query, _) in asked.items()}
     all_queries = set(own.values())
     for number, cells in numbered:
         shown = cells["query"]

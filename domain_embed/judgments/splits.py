@@ -49,8 +49,9 @@ def split_judgments(judgments: pa.Table, settings: SplitSettings, kept: pa.Table
       held-out split (test, then validation) any of its query texts, passages or documents had in `kept`, so that what
       was held out once is never trained on, whatever comes or goes; changed shares hold for new groups only.
     - "time": the group's newest judgment against `validation_from` and `test_from` (days begin at midnight UTC).
-    - "given": the judgments' own splits exactly, whatever they share; where validation is missing, it is taken out of
-      train, by group and hash.
+    - "given": the judgments' own splits exactly, whatever they share. One without a split trains, unless its query or a
+      near-duplicate of it is held out: then it goes with it. Where no judgment is in the test or validation, these are
+      taken out of train, by group and hash; what was in such a test before stays there.
 
     Rows that are `train_only` are in train or nowhere: one whose query, passage or document is held out is dropped.
     They tie no others together.
@@ -118,6 +119,16 @@ class _Items:
         left, right = (np.concatenate(side) for side in zip(*ends, strict=True))
         return connected_groups(left, right, size)[texts]
 
+    def held_out_texts(self, ranks: NDArray[np.int64], rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """For each of the marked rows the most held-out of the `ranks` that its text or a near-duplicate has, or 0."""
+        texts = self.texts[rows]
+        own = np.zeros(self.texts.max(initial=0) + 1, dtype=np.int64)
+        np.maximum.at(own, texts, ranks)
+        found = own.copy()
+        for one, other in ((0, 1), (1, 0)):
+            np.maximum.at(found, self.near[:, one], own[self.near[:, other]])
+        return found[texts]
+
     def touched_by(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which rows share something with a marked one."""
         texts = self.texts[rows]
@@ -135,7 +146,7 @@ def _ranks(
     """The split of each of the rows that were asked, as its place in SPLIT_NAMES."""
     match settings.strategy:
         case "given":
-            return _given(frame, items, rows, settings)
+            return _given(frame, items, rows, settings, kept)
         case "time":
             return _by_time(frame, items.groups(rows), settings)
         case "hash":
@@ -200,19 +211,23 @@ def _by_time(frame: pd.DataFrame, groups: NDArray[np.int64], settings: SplitSett
 
 
 def _given(
-    frame: pd.DataFrame, items: _Items, rows: NDArray[np.bool_], settings: SplitSettings
+    frame: pd.DataFrame, items: _Items, rows: NDArray[np.bool_], settings: SplitSettings, kept: pa.Table | None
 ) -> NDArray[np.int64]:  # fmt: skip
-    undecided = frame["split"].isna()
-    if undecided.any():
-        raise InputError.of_culprits(
-            "splits.strategy is `given`, but these queries have no split",
-            frame.loc[undecided, "query_id"].unique().tolist(),
-            hint="add a `split` to each judgment, or set splits.strategy to `hash`",
-        )  # fmt: skip
-    ranks = np.asarray(frame["split"].map(RANKS), dtype=np.int64)
+    if frame["split"].isna().all():
+        hint = "add a `split` to the judgments, or set splits.strategy to `hash`"
+        raise InputError("splits.strategy is `given`, but no judgment has a split", hint)
+    own = np.asarray(frame["split"].map(RANKS).fillna(-1), dtype=np.int64)
+    ranks: NDArray[np.int64] = np.where(own >= 0, own, items.held_out_texts(own, rows))
+    groups = items.groups(rows)
+    positions = _positions(frame["passage_id"], groups)
+    start, share = 0.0, settings.validation / (1 - settings.test)
+    if not (ranks == RANKS["test"]).any():
+        earlier = _of_group(_earlier_ranks(frame, kept, settings), groups, "max")
+        held_out = (positions < settings.test) | (earlier == RANKS["test"])
+        ranks = np.where((ranks == RANKS["train"]) & held_out, RANKS["test"], ranks)
+        start, share = settings.test, settings.validation
     if not (ranks == RANKS["validation"]).any():
-        positions = _positions(frame["passage_id"], items.groups(rows))
-        held_out = positions < settings.validation / (1 - settings.test)
+        held_out = (positions >= start) & (positions < start + share)
         ranks = np.where((ranks == RANKS["train"]) & held_out, RANKS["validation"], ranks)
     return ranks
 

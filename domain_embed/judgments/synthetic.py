@@ -1,8 +1,9 @@
 """Queries made up for passages that nobody has judged, kept only where they lead back to their passage."""
 
+import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -39,6 +40,7 @@ LOWEST_CONFIDENCE, HIGHEST_CONFIDENCE = 0.5, 0.8
 """Of a query that finds its passage last among `round_trip_depth`, or was not tried, and of one that finds it first."""
 
 NO_NAME, SHARED_NAME = "no heading and no title", "heading of many passages"
+NOT_SENT = "not for the language model's groups"
 NO_QUERY, REFUSED, NOT_FOUND = "no query in the answer", "refused by the endpoint", "does not find its passage"
 
 
@@ -82,6 +84,7 @@ def make_synthetic(
     report: SyntheticReport,
     *,
     judged_queries: Iterable[str],
+    may_be_sent: Callable[[Mapping[str, Any]], bool] = lambda metadata: True,
     variables: Mapping[str, str] = os.environ,
 ) -> Iterator[pa.RecordBatch]:
     """Yields LABELS batches: queries for passages not in `judged`, equal for equal passages and answers.
@@ -96,6 +99,7 @@ def make_synthetic(
         folder: The domain's, in which `settings.prompt` is found.
         cache_file: Keeps the endpoint's answers, each as soon as it is there: what was answered is not asked again.
         judged_queries: Texts that need not be made again.
+        may_be_sent: Whether a language model may read the passage with this metadata; others are left out and counted.
         variables: The environment, for OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL.
 
     Raises:
@@ -104,7 +108,10 @@ def make_synthetic(
     """
     if settings.source == "none":
         return
-    candidates = _candidates(passages, frozenset(judged), settings.source == "headings", report)
+    if settings.source == "headings":
+        candidates = _named_candidates(passages, frozenset(judged), report)
+    else:
+        candidates = _sendable_candidates(passages, frozenset(judged), may_be_sent, report)
     drawn = draw_passages(passages, candidates, settings.max_passages, settings.seed)
     report.passages = len(drawn)
     if settings.source == "headings":
@@ -119,19 +126,33 @@ def make_synthetic(
             yield pa.RecordBatch.from_pylist(rows, schema=LABELS)
 
 
-def _candidates(passages: TableReader, judged: frozenset[str], by_name: bool, report: SyntheticReport) -> Iterator[str]:
-    """Ids of the passages that may be drawn; `by_name` leaves out those without a name of their own."""
-    names = count_names(passages) if by_name else Counter[str]()
+def _named_candidates(passages: TableReader, judged: frozenset[str], report: SyntheticReport) -> Iterator[str]:
+    """Ids of the passages that may be drawn and have a name of their own."""
+    names = count_names(passages)
     for passage_id, title, heading in all_rows(passages, ["passage_id", "title", "heading"], "drawing passages"):
         name = name_of(title, heading)
         if passage_id in judged:
             continue
-        if by_name and not name:
+        if not name:
             report.leave_out(NO_NAME, passage_id)
         elif names[normalized_query(name)] > MAX_PASSAGES_PER_NAME:
             report.leave_out(SHARED_NAME, passage_id, name)
         else:
             yield passage_id
+
+
+def _sendable_candidates(
+    passages: TableReader, judged: frozenset[str], may_be_sent: Callable[[Mapping[str, Any]], bool],
+    report: SyntheticReport,
+) -> Iterator[str]:  # fmt: skip
+    """Ids of the passages that may be drawn and sent."""
+    for passage_id, metadata in all_rows(passages, ["passage_id", "metadata"], "drawing passages"):
+        if passage_id in judged:
+            continue
+        if may_be_sent(json.loads(metadata)):
+            yield passage_id
+        else:
+            report.leave_out(NOT_SENT, passage_id)
 
 
 def _ask_for_queries(

@@ -60,7 +60,7 @@ class Bm25Miner:
 
     def rank(self, queries: Sequence[str], depth: int) -> list[NDArray[np.int64]]:
         """The best passages by BM25; few or none where few share a word with the query."""
-        analyzer = Analyzer(self.collection.info.sparse_language)
+        analyzer = Analyzer.of(self.collection.info)
         hits = self.collection.search_sparse([analyzer.query_vector(query) for query in queries], depth)
         rows = [self.passages.rows([hit.passage_id for hit in ranking]) for ranking in hits]
         return [found[found != UNKNOWN] for found in rows]

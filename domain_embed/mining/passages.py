@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
 from domain_embed.contracts.ports import Collection
+from domain_embed.contracts.records import StoredContent
 
 ROWS_PER_PAGE = 1024
 UNKNOWN = -1
@@ -44,8 +45,8 @@ class PassageRows:
         """Reads ids and content hashes of a collection once."""
         ids: list[pa.Array] = [pa.array([], pa.string())]
         hashes, content = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-        for page in _pages(collection.content_hashes()):
-            page_ids, page_content = zip(*page, strict=True)
+        for page in _pages(collection.contents()):
+            page_ids, page_content = zip(*((one.passage_id, one.content_hash) for one in page), strict=True)
             ids.append(pa.array(page_ids, pa.string()))
             hashes.append(_hashed(page_ids))
             content.append(_hashed(page_content))
@@ -126,8 +127,8 @@ def _hashed(texts: Sequence[str]) -> NDArray[np.uint64]:
     return pd.util.hash_array(np.array(texts, dtype=object), categorize=False)
 
 
-def _pages(items: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    page: list[tuple[str, str]] = []
+def _pages(items: Iterator[StoredContent]) -> Iterator[list[StoredContent]]:
+    page: list[StoredContent] = []
     for item in items:
         page.append(item)
         if len(page) == ROWS_PER_PAGE:

@@ -1,17 +1,16 @@
 """How far queries have moved away from those a model was trained on."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain_embed.encoding.words import words
+
 UNLIKE_QUANTILE = 0.05
 """A query is unlike the training queries when its nearest one is further than this share of them have theirs."""
 MOST_QUERIES = 2000
 """Larger samples would cost time and change nothing: a share of 2000 is known to within two percent."""
-
-_WORD = re.compile(r"\w+")
 
 
 def unlike_share(queries: NDArray[np.float32], trained: NDArray[np.float32]) -> float | None:
@@ -37,9 +36,9 @@ def unlike_share(queries: NDArray[np.float32], trained: NDArray[np.float32]) -> 
 
 def unseen_words_share(queries: Iterable[str], trained: Iterable[str]) -> float | None:
     """The share of the words in `queries`, repeats counted, that stand in no training query; None without words."""
-    known = {word for query in trained for word in _words(query)}
-    words = [word for query in queries for word in _words(query)]
-    return float(np.mean([word not in known for word in words])) if words else None
+    known = {word for query in trained for word in words(query)}
+    asked = [word for query in queries for word in words(query)]
+    return float(np.mean([word not in known for word in asked])) if asked else None
 
 
 def sample_queries(queries: Iterable[str], seed: int = 0) -> list[str]:
@@ -49,7 +48,3 @@ def sample_queries(queries: Iterable[str], seed: int = 0) -> list[str]:
         return distinct
     chosen: Sequence[int] = np.random.default_rng(seed).choice(len(distinct), MOST_QUERIES, replace=False).tolist()
     return [distinct[place] for place in sorted(chosen)]
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())

@@ -105,8 +105,8 @@ class QueryLog:
         try:
             moment = (at or datetime.now(UTC)).astimezone(UTC)
             event = {"search_id": search_id, "time": moment.isoformat(timespec="milliseconds"), **make()}
-            line = json.dumps(event, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
-            self._queue.put_nowait((moment.date().isoformat(), line))
+            line = json.dumps(event, ensure_ascii=False, allow_nan=False, default=str)
+            self._queue.put_nowait((moment.date().isoformat(), line.encode("utf-8", "replace") + b"\n"))
             self._start()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with an event, the search it is about goes on
             self._drop(1, error)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from domain_embed.console import console, print_bullets, print_json
+from domain_embed.console import console, line, print_bullets, print_json
 from domain_embed.diagnosis.causes import CAUSES
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def print_quality(summary: dict[str, Any]) -> None:
     """Verdict, the checks that found something, and the remarks."""
     from domain_embed.judgments.quality.checks import CHECKS
 
-    console.print(f"[bold]{escape(summary['verdict'])}[/bold]", highlight=False)
+    console.print(line((summary["verdict"], "bold")))
     table = Table("check", "severity", "found", "what it costs", "what to do")
     for name, check in summary["checks"].items():
         if check["count"]:
@@ -29,7 +28,7 @@ def print_quality(summary: dict[str, Any]) -> None:
     if table.rows:
         console.print(table)
     print_bullets(summary["remarks"])
-    console.print(f"all culprits: {summary['html']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"all culprits: {summary['html']}", soft_wrap=True)
 
 
 def print_export(report: "ExportReport", *, as_json: bool) -> None:
@@ -39,8 +38,7 @@ def print_export(report: "ExportReport", *, as_json: bool) -> None:
     elif report.items:
         console.print(
             f"{report.items:,} judgments to decide: {report.path}\n"
-            "fill in the column `decision`, then take it in with --import",
-            markup=False, highlight=False, soft_wrap=True,
+            "fill in the column `decision`, then take it in with --import", soft_wrap=True,
         )  # fmt: skip
     else:
         console.print("nothing waits for a decision")
@@ -52,7 +50,7 @@ def print_import(report: "ImportReport", *, as_json: bool) -> None:
     if as_json:
         print_json({"sheet": str(report.path), **found})
     else:
-        console.print(", ".join(f"{count:,} {what}" for what, count in found.items()), highlight=False)
+        console.print(", ".join(f"{count:,} {what}" for what, count in found.items()))
 
 
 def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, Any]:
@@ -112,35 +110,32 @@ def print_report(stored: dict[str, Any]) -> None:
         console.print(
             f"{found['challenger']} − {found['baseline']}: {found['delta']:+.3f} nDCG@10, 95 % interval "
             f"[{low:+.3f}, {high:+.3f}], p = {found['p']:.4f}; {found['wins']} better, {found['losses']} worse",
-            markup=False, highlight=False,
         )  # fmt: skip
     if evidence.get("detectable") is not None:
         console.print(
             f"{evidence['test_queries']:,} queries show a true difference of {evidence['detectable']:.3f} nDCG@10 four "
-            "times out of five", markup=False, highlight=False,
+            "times out of five",
         )  # fmt: skip
     for found in (evidence.get("answers") or {}).get("differences", ()):
         low, high = found["ci95"]
         console.print(
             f"generated answers, {found['metric']}: {found['challenger']} − {found['baseline']} {found['delta']:+.3f}, "
-            f"95 % interval [{low:+.3f}, {high:+.3f}]", markup=False, highlight=False,
+            f"95 % interval [{low:+.3f}, {high:+.3f}]",
         )  # fmt: skip
     for worst in [one for one in evidence.get("slices", []) if one["delta"] < 0][:3]:
         console.print(
             f"{worst['dimension']} {worst['value']}: {worst['delta']:+.3f} on {worst['queries']:,} queries, corrected "
-            f"p = {worst['p_adjusted']:.4f}", markup=False, highlight=False,
+            f"p = {worst['p_adjusted']:.4f}",
         )  # fmt: skip
-    console.print(
-        "[bold green]promote[/bold green]" if verdict["promote"] else "[bold yellow]do not promote[/bold yellow]"
-    )
+    console.print(line(("promote", "bold green") if verdict["promote"] else ("do not promote", "bold yellow")))
     print_bullets(verdict["reasons"])
-    console.print(f"report: {stored['html']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {stored['html']}", soft_wrap=True)
 
 
 def print_diagnosis(stored: dict[str, Any]) -> None:
     """The recommendation with its reasons, why queries fail, and what each lever would gain."""
     advice = stored["recommendation"]
-    console.print(f"[bold]{escape(advice['headline'])}[/bold]", highlight=False)
+    console.print(line((advice["headline"], "bold")))
     print_bullets(advice["reasons"][:3])
     failed = Table("why queries fail", "queries", "share", title=f"{stored['queries']:,} queries", title_justify="left")
     for cause in stored["causes"]:
@@ -156,7 +151,7 @@ def print_diagnosis(stored: dict[str, Any]) -> None:
         known = {"bound": "at most", "estimated": "estimated", "measured": "measured"}[lever["kind"]]
         table.add_row(lever["title"], f"{lever['gain']:+.3f}", f"{low:+.3f} to {high:+.3f}", known)
     console.print(table)
-    console.print(f"examples and all figures: {stored['html']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"examples and all figures: {stored['html']}", soft_wrap=True)
 
 
 def _served_figure(stored: dict[str, Any]) -> float:
@@ -173,9 +168,12 @@ def print_saturation(found: "Saturation", more: int) -> None:
     console.print(table)
     gain, (low, high) = found.worth(more)
     console.print(
-        f"[bold]{more:,} more labels are worth about {gain:+.3f} nDCG@10[/bold], "
-        f"95 % interval {low:+.3f} to {high:+.3f}", highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        line(
+            (f"{more:,} more labels are worth about {gain:+.3f} nDCG@10", "bold"),
+            f", 95 % interval {low:+.3f} to {high:+.3f}",
+        ),
+        soft_wrap=True,
+    )
 
 
 def print_contrast(found: "Contrast", texts: Mapping[str, str]) -> None:
@@ -195,8 +193,7 @@ def print_contrast(found: "Contrast", texts: Mapping[str, str]) -> None:
         )
     console.print(table)
     if found.detectable is not None:
-        console.print(f"a true difference of {found.detectable:.3f} nDCG@10 is shown four times out of five",
-                      markup=False, highlight=False)  # fmt: skip
+        console.print(f"a true difference of {found.detectable:.3f} nDCG@10 is shown four times out of five")
     for title, changes in (("better", found.gained), ("worse", found.lost)):
         for query_id, delta in changes:
-            console.print(f"  {title:>6} {delta:+.3f}  {texts.get(query_id, query_id)}", markup=False, highlight=False)
+            console.print(f"  {title:>6} {delta:+.3f}  {texts.get(query_id, query_id)}")

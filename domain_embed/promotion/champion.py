@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from filelock import FileLock
 
 from domain_embed.contracts.errors import PromotionRefusedError, StoreError
 from domain_embed.contracts.ports import VectorStore
 from domain_embed.contracts.records import CollectionInfo, Verdict
-from domain_embed.files import keep_file
+from domain_embed.files import PRIVATE_FILE, keep_file, private_folder
 
 Action = Literal["promoted", "refreshed", "kept", "rolled back"]
 
@@ -33,6 +33,14 @@ class Move:
     reason: str
     at: str
     shadow: Mapping[str, float] | None = None
+
+
+Record: TypeAlias = Callable[[Move], None]
+"""Told of a move before it happens; when it raises, nothing moves."""
+
+
+def _unrecorded(move: Move) -> None:
+    """For callers that keep no record beside the log."""
 
 
 class PromotionLog:
@@ -56,8 +64,8 @@ class PromotionLog:
     def alone(self) -> Iterator[None]:
         """Of two who decide at once, the second sees what the first has done."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._path.with_suffix(".lock"))
+            private_folder(self._path.parent)
+            lock = FileLock(self._path.with_suffix(".lock"), mode=PRIVATE_FILE)
             lock.acquire()
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
@@ -80,7 +88,7 @@ class PromotionLog:
 def settle(
     store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
     current: Mapping[str, CollectionInfo], base: str, require_parity: Callable[[CollectionInfo], None],
-    *, override_hold: bool = False, shadow: Mapping[str, float] | None = None,
+    *, override_hold: bool = False, shadow: Mapping[str, float] | None = None, record: Record = _unrecorded,
 ) -> Move:  # fmt: skip
     """Decides what is live and moves the alias there, after the target's parity is proven.
 
@@ -98,6 +106,7 @@ def settle(
         require_parity: Raises when a collection does not hold what it says.
         override_hold: Promote even a model that was rolled back.
         shadow: What comparing live and challenger on real queries found.
+        record: Told of a promotion before it happens.
     """
     with log.alone():
         live = store.alias(alias)
@@ -124,19 +133,38 @@ def settle(
         )
         if target.name != live:
             require_parity(target)
-            log.append(move)
-            store.set_alias(alias, target.name)
+            _make(store, log, alias, move, record)
+        return move
+
+
+def refresh(
+    store: VectorStore, log: PromotionLog, alias: str, target: CollectionInfo,
+    require_parity: Callable[[CollectionInfo], None], *, reason: str,
+) -> Move | None:  # fmt: skip
+    """Moves the alias to another collection of the live model, after its parity is proven.
+
+    None, and nothing moves, where it is there already, or where another model has gone live meanwhile.
+    """
+    with log.alone():
+        live = store.alias(alias)
+        fingerprints = {info.name: info.fingerprint for info in store.collections()}
+        if live is None or live == target.name or fingerprints.get(live) != target.fingerprint:
+            return None
+        require_parity(target)
+        move = Move("refreshed", live, target.name, target.fingerprint, target.fingerprint, reason, _now())
+        _make(store, log, alias, move, _unrecorded)
         return move
 
 
 def promote(
     store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
     base: CollectionInfo, require_parity: Callable[[CollectionInfo], None], *, reason: str = "", force: bool = False,
-    shadow: Mapping[str, float] | None = None,
+    shadow: Mapping[str, float] | None = None, record: Record = _unrecorded,
 ) -> Move:  # fmt: skip
     """Makes the challenger live because a person says so; where it is live already, nothing happens.
 
-    `force` overrules the verdict and an earlier rollback, never a failed parity check.
+    `force` overrules the verdict and an earlier rollback, never a failed parity check. `record` is told of the move
+    before it happens.
 
     Raises:
         PromotionRefusedError: The verdict is against it, or it was rolled back, and `force` is not set.
@@ -162,13 +190,18 @@ def promote(
         )
         if live != challenger.name:
             require_parity(challenger)
-            log.append(move)
-            store.set_alias(alias, challenger.name)
+            _make(store, log, alias, move, record)
         return move
 
 
-def roll_back(store: VectorStore, log: PromotionLog, alias: str) -> Move:
+def roll_back(
+    store: VectorStore, log: PromotionLog, alias: str, *, align: Callable[[CollectionInfo], None] = lambda info: None,
+    record: Record = _unrecorded,
+) -> Move:  # fmt: skip
     """Puts the previous live model back, in the collection it had; repeated calls go further back.
+
+    `align` is called before the alias moves, and takes out of the old collection what may no longer be served: back
+    goes the model, not the past of the corpus. `record` is told of the move before it happens.
 
     Raises PromotionRefusedError when there is no earlier model, or its collection is gone.
     """
@@ -189,8 +222,8 @@ def roll_back(store: VectorStore, log: PromotionLog, alias: str) -> Move:
             reason="asked for",
             at=_now(),
         )
-        log.append(move)
-        store.set_alias(alias, previous)
+        align(infos[previous])
+        _make(store, log, alias, move, record)
         return move
 
 
@@ -209,6 +242,14 @@ def _previous_model(moves: Sequence[Move], live: str | None) -> str | None:
             return move.source
         place = move.source
     return None
+
+
+def _make(store: VectorStore, log: PromotionLog, alias: str, move: Move, record: Record) -> None:
+    """Moves the alias, once that is written down."""
+    if move.action != "refreshed":
+        record(move)
+    log.append(move)
+    store.set_alias(alias, move.target)
 
 
 def _reason_to_stay(verdict: Verdict, held: bool, live: str | None, challenger: str) -> str:

@@ -4,18 +4,22 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from domain_embed.contracts.errors import SettingsError, StoreError
+from domain_embed.contracts.shown import code_span, fenced, markdown_text
 from domain_embed.encoding import openvino
-from domain_embed.encoding.models import fingerprint
-from domain_embed.files import RECORD_FILE
+from domain_embed.encoding.models import fingerprint, load_model
+from domain_embed.files import RECORD_FILE, follow_umask, private_umask
 from domain_embed.settings import ModelSettings
-from domain_embed.training.trainable import prompted_model
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 MODEL_MARK = "modules.json"
 """What every sentence-transformers folder holds; only such a folder is ever replaced."""
@@ -33,6 +37,7 @@ class Provenance:
         pairs: Training pairs and held-out pairs per split, as they were then.
         sources: Judgments per source; empty where they have changed since.
         report: The evaluation of this model.
+        notice: Who may have it, where its domain's passages are for some groups only.
     """
 
     domain: str
@@ -42,6 +47,7 @@ class Provenance:
     pairs: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, int] = field(default_factory=dict)
     report: Mapping[str, Any] | None = None
+    notice: str = ""
 
 
 def export_model(
@@ -54,24 +60,32 @@ def export_model(
         source: Folder or hub id.
         settings: How texts are put to it; its prompts, length limit and dimensions are written into the folder.
         target: Is made; if it holds anything, only `force` replaces it, and only where that is a model.
-        about: What its card says.
+        about: What its card says; with a notice in it, the folder is its owner's alone.
         with_openvino: Also write `openvino/openvino_model.xml`.
         force: Replace an earlier export.
 
     Raises:
-        SettingsError: The target is not empty, or OpenVINO is not installed.
+        SettingsError: The target can be no folder or is not empty, or OpenVINO is not installed.
         ModelError: The model cannot be loaded or converted.
         StoreError: The source is another model than it was, or the target cannot be written.
     """
     if with_openvino:
         openvino.require_openvino("--openvino")
-    target = target.expanduser().resolve()
+    target = _resolved(target)
     _require_free(target, force=force)
-    model = prompted_model(source, settings)
+    model = load_model(source, settings)
     if fingerprint(model, settings) != about.fingerprint:
         raise StoreError(f"{source} is not model {about.fingerprint} any more", "train it again, or restore its files")
     model.truncate_dim = settings.dimensions
     draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+    with private_umask() if about.notice else nullcontext():
+        _write(model, settings, draft, target, about, with_openvino=with_openvino)
+
+
+def _write(
+    model: "SentenceTransformer", settings: ModelSettings, draft: Path, target: Path, about: Provenance, *,
+    with_openvino: bool,
+) -> None:  # fmt: skip
     try:
         draft.mkdir(parents=True)
         model.save_pretrained(str(draft), create_model_card=False)
@@ -81,6 +95,7 @@ def export_model(
         if with_openvino:
             (draft / "openvino").mkdir()
             openvino.write_ir(openvino.convert(model.float().cpu()), draft / "openvino" / "openvino_model.xml")
+        follow_umask(draft)
         _put_in_place(draft, target)
     except (OSError, RuntimeError) as error:
         raise StoreError(f"{target} cannot be written: {error}", "free space or fix permissions") from error
@@ -96,7 +111,9 @@ def model_card(about: Provenance, settings: ModelSettings) -> str:
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# Embedding model {kind} the domain {about.domain}",
-        f"Exported as {about.version}; model fingerprint `{about.fingerprint}`. Base model: `{settings.base}`.",
+        *([f"> **{about.notice}**"] if about.notice else []),
+        f"Exported as {about.version}; model fingerprint `{about.fingerprint}`. "
+        f"Base model: {code_span(settings.base)}.",
         _usage(),
         *(_training(about) if tuned else []),
         *_evaluation(about),
@@ -118,7 +135,9 @@ passages = model.encode_document(["title and text of a passage"], normalize_embe
 def _training(about: Provenance) -> list[str]:
     record = about.record
     counts = [f"- {count:,} judged pairs in the {split} part" for split, count in sorted(about.pairs.items())]
-    sources = [f"- of all judgments, {count:,} from `{source}`" for source, count in sorted(about.sources.items())]
+    sources = [
+        f"- of all judgments, {count:,} from {code_span(source)}" for source, count in sorted(about.sources.items())
+    ]
     data = {key: record[key] for key in ("base", "splits", "hard_negatives", "probes") if key in record}
     return [
         "## Trained on",
@@ -147,7 +166,12 @@ def _evaluation(about: Provenance) -> list[str]:
         "with 95 % intervals. `tuned` is the model that was trained, `base` the untouched one.",
         "\n".join(["| system | nDCG@10 |", "|---|---|", *rows]),
         "\n".join(compared),
-        "\n".join([f"Verdict: {'promote' if verdict['promote'] else 'do not promote'}.", *verdict["reasons"]]),
+        "\n".join(
+            [
+                f"Verdict: {'promote' if verdict['promote'] else 'do not promote'}.",
+                *map(markdown_text, verdict["reasons"]),
+            ]
+        ),
     ]
 
 
@@ -181,7 +205,14 @@ def _forgetting(record: Mapping[str, Any]) -> str:
 
 
 def _block(title: str, content: Mapping[str, Any]) -> str:
-    return f"{title}:\n\n```yaml\n{yaml.safe_dump(dict(content), sort_keys=False)}```"
+    return f"{title}:\n\n{fenced(yaml.safe_dump(dict(content), sort_keys=False).rstrip(), 'yaml')}"
+
+
+def _resolved(target: Path) -> Path:
+    try:
+        return target.expanduser().resolve()
+    except (RuntimeError, ValueError) as error:  # the home of nobody, a null byte
+        raise SettingsError(f"{str(target)[:80]!r} can be no folder: {error}", "name another one") from None
 
 
 def _require_free(target: Path, *, force: bool) -> None:

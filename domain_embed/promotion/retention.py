@@ -1,6 +1,6 @@
 """Which collections may go: never one in use, never the one a rollback would put back."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from domain_embed.contracts.ports import VectorStore
 from domain_embed.contracts.records import CollectionInfo
@@ -12,12 +12,20 @@ def superfluous(infos: Sequence[CollectionInfo], in_use: Collection[str], keep: 
     return idle[: max(len(idle) - keep, 0)]
 
 
-def prune(store: VectorStore, in_use: Collection[str], keep: int) -> list[CollectionInfo]:
+def prune(
+    store: VectorStore,
+    in_use: Collection[str],
+    keep: int,
+    *,
+    record: Callable[[CollectionInfo], None] = lambda info: None,
+) -> list[CollectionInfo]:
     """Removes what is superfluous, one after the other, oldest first; interrupted, it goes on the next time.
 
-    What has come into use meanwhile is left: the store refuses to drop what an alias names.
+    `record` is told of each before it goes. What has come into use meanwhile is left: the store refuses to drop what an
+    alias names.
     """
     removed = superfluous(store.collections(), in_use, keep)
     for info in removed:
+        record(info)
         store.drop(info.name)
     return removed

@@ -4,6 +4,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 
 from domain_embed.contracts.errors import InputError
@@ -14,6 +15,37 @@ FORMS = "key=value, key!=value, key<value, key<=value, key>value, key>=value, or
 
 _PARTS = re.compile(r"(?P<key>[^=<>]+?)(?P<sign>!=|<=|>=|=|<|>)(?P<value>.*)", re.DOTALL)
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+def parse_untyped_filters(filters: Sequence[str]) -> dict[str, Condition]:
+    """As `parse_filters` where the keys' types are not to be known: a value is what it can be read as, each of it.
+
+    Raises InputError for a text of another form; never for what any passage holds.
+    """
+    told: dict[str, dict[str, list[Scalar]]] = defaultdict(lambda: defaultdict(list))
+    types: dict[str, str] = {}
+    for text in filters:
+        key, sign, value = _parts(text)
+        if sign in _BOUNDS:
+            kind = "date" if is_iso_date(value) else "float"
+            if types.setdefault(key, kind) != kind:
+                raise InputError(f"filter on {key}: one bound is a date, the other is none")
+            told[key][sign].append(_typed(value, text, key, types[key], bound=True))
+        else:
+            told[key][sign] += _readings(value) if sign else [""]
+    return {key: _condition(key, signs, types.get(key, "")) for key, signs in told.items()}
+
+
+def _readings(value: str) -> list[Scalar]:
+    """A text, and the number or truth value that it is written like."""
+    found: list[Scalar] = [value]
+    if value.lower() in TRUTH:
+        found.append(TRUTH[value.lower()])
+    with suppress(ValueError):
+        found.append(int(value))
+    with suppress(ValueError):
+        found.append(_number(value))
+    return found
 
 
 def parse_filters(filters: Sequence[str], types: Mapping[str, str]) -> dict[str, Condition]:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from domain_embed.contracts.errors import ModelMismatchError, NotReadyError
+from domain_embed.contracts.patience import held
 from domain_embed.contracts.ports import Collection, Encoder, Reranker
 from domain_embed.contracts.records import DocumentHit, Hit, Mode, Where
 from domain_embed.encoding.bm25 import Analyzer
+from domain_embed.retrieval.access import VisibleCollection, without_bm25
 from domain_embed.retrieval.explanation import FUSED, explained
 from domain_embed.retrieval.fusion import EQUAL_WEIGHT, fuse, weigh
 from domain_embed.retrieval.grouping import best_documents
@@ -20,6 +22,7 @@ Filters: TypeAlias = Where | Sequence[Where | None] | None
 
 _MODELS = threading.RLock()
 """Tokenizers and stemmers are not made for two threads at once; the search itself is."""
+WHAT = "the model"
 
 
 class Searcher:
@@ -34,7 +37,8 @@ class Searcher:
         self._encoder = encoder
         self._settings = settings
         self._reranker = reranker
-        self._analyzer = Analyzer(collection.info.sparse_language)
+        self._analyzer = Analyzer.of(collection.info)
+        self._restricted = isinstance(collection, VisibleCollection)
 
     @property
     def reranks(self) -> bool:
@@ -75,7 +79,9 @@ class Searcher:
         """The best k passages per query in each mode; each query is encoded and searched once for all of them.
 
         Hits are ordered by score, descending, then passage id. With `rerank` the first `rerank_depth` of each mode are
-        ordered by the reranker's score, the others follow as they were. With `payload` hits bring their places.
+        ordered by the reranker's score, the others follow as they were. With `payload` hits bring their places. Where
+        the collection is seen by some groups only, there are no places, and where BM25 takes part in a mode its score
+        is 1 / rank: see `without_bm25`.
 
         Raises:
             NotReadyError: `rerank` is asked for where there is no reranker.
@@ -84,11 +90,14 @@ class Searcher:
         wanted = max(k, self._settings.rerank_depth if rerank else 0)
         first = self._first_stage(queries, wanted, modes, where, exact)
         found = {mode: explained(first, mode, wanted) if payload else _heads(first[mode], wanted) for mode in modes}
-        if payload or rerank:
+        if payload or rerank or self._restricted:  # to describe is to leave out what groups cannot be told of
             found = {mode: self.collection.describe(ranked) for mode, ranked in found.items()}
         if reranker is not None:
-            with _MODELS:
+            with held(_MODELS, WHAT):
                 found = rerank_heads(reranker, queries, found, self._settings.rerank_depth)
+        if self._restricted:
+            scored = self._settings.rerank_depth if reranker is not None else 0
+            found = {mode: [without_bm25(hits, mode, scored) for hits in ranked] for mode, ranked in found.items()}
         return {mode: [_cut(hits, k, payload) for hits in ranked] for mode, ranked in found.items()}
 
     def _first_stage(
@@ -99,14 +108,14 @@ class Searcher:
         depth = max(wanted, self._settings.depth if FUSED & asked else 0)
         found: dict[Mode, list[list[Hit]]] = {}
         if asked & {"dense", *FUSED}:
-            with _MODELS:
+            with held(_MODELS, WHAT):
                 vectors = self._encoder.encode_queries(queries)
             found["dense"] = _by_filter(
                 filters,
                 lambda rows, one: self.collection.search_dense(vectors[rows], depth, where=one, exact=exact),
             )
         if asked & {"sparse", *FUSED}:
-            with _MODELS:
+            with held(_MODELS, WHAT):
                 terms = [self._analyzer.query_vector(query) for query in queries]
             found["sparse"] = _by_filter(
                 filters,

@@ -1,11 +1,27 @@
 """DomainSettings: what `domain.yaml` and the environment may say."""
 
+from domain_embed.settings.base_model import (
+    MODEL_HINT,
+    Prompts,
+    effective_prompts,
+    require_prompts,
+    resolve_model,
+    with_own_prompts,
+)
 from domain_embed.settings.corpus import ChunkingSettings, CorpusSettings, MetadataType
 from domain_embed.settings.diagnosis import DiagnosisSettings
 from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.environment import Backend, Environment, Precision, default_home
 from domain_embed.settings.evidence import AnswerSettings, EvaluationSettings, PromotionSettings
-from domain_embed.settings.file import SETTINGS_FILE, json_schema, read_settings, render_yaml
+from domain_embed.settings.file import (
+    SETTINGS_FILE,
+    SettingsStamp,
+    json_schema,
+    may_name_groups,
+    read_settings,
+    render_yaml,
+    settings_stamp,
+)
 from domain_embed.settings.judgments import (
     AlignmentSettings,
     JudgmentSettings,
@@ -42,7 +58,7 @@ from domain_embed.settings.objectives import (
     TripletObjective,
 )
 from domain_embed.settings.operations import AutomationSettings, MonitoringSettings
-from domain_embed.settings.section import Section
+from domain_embed.settings.section import Added, Section
 from domain_embed.settings.serving import (
     AccessSettings,
     IndexSettings,
@@ -65,10 +81,12 @@ from domain_embed.settings.sources import (
 __all__ = [
     "ADAPTERS",
     "DISTILLING",
+    "MODEL_HINT",
     "PACKAGED_MINILM",
     "SETTINGS_FILE",
     "AccessSettings",
     "AdapterSettings",
+    "Added",
     "AlignmentSettings",
     "AnnotationsSource",
     "AnswerSettings",
@@ -103,6 +121,7 @@ __all__ = [
     "PairsSource",
     "Precision",
     "PromotionSettings",
+    "Prompts",
     "QualitySettings",
     "QueryAdapter",
     "RankingObjective",
@@ -112,6 +131,7 @@ __all__ = [
     "ReviewSettings",
     "SearchSettings",
     "Section",
+    "SettingsStamp",
     "Severity",
     "SparseSettings",
     "SplitSettings",
@@ -122,7 +142,13 @@ __all__ = [
     "TriplesSource",
     "TripletObjective",
     "default_home",
+    "effective_prompts",
     "json_schema",
+    "may_name_groups",
     "read_settings",
     "render_yaml",
+    "require_prompts",
+    "resolve_model",
+    "settings_stamp",
+    "with_own_prompts",
 ]

@@ -1,11 +1,11 @@
 """Settings from files to passages."""
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from domain_embed.settings.section import Section
+from domain_embed.settings.section import Added, Section
 
 MetadataType = Literal["str", "int", "float", "bool", "date"]
 
@@ -33,17 +33,22 @@ class CorpusSettings(Section):
     bad_rows: Literal["fail", "skip"] = "fail"
     """What to do with a row that cannot be read: fail and name it, or skip, count and report it."""
     bad_files: Literal["fail", "skip"] = "skip"
-    """The same for a file that holds one document."""
+    """The same for a file that holds one document, and for links and devices among the files."""
+    max_file_mb: Annotated[int, Added(as_before=128)] = Field(128, ge=1, le=1024)
+    """Of a file that holds one document: the longest that is read, in megabytes."""
+    read_seconds: Annotated[float, Added(as_before=30.0)] = Field(30.0, gt=0, le=3600)
+    """How long reading such a file may take, and as much again for every megabyte of it; a PDF takes some seconds for
+    a hundred pages."""
 
     @model_validator(mode="after")
     def _patterns_can_be_compiled(self) -> Self:
         for pattern in self.path_metadata:
             try:
                 names = re.compile(pattern).groupindex
-            except re.error as error:
-                raise ValueError(f"path_metadata: {pattern!r} is not a regular expression: {error}") from None
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"path_metadata: {pattern!r:.200} is not a regular expression: {error}") from None
             if not names:
-                raise ValueError(f"path_metadata: {pattern!r} has no named group, like (?P<year>...)")
+                raise ValueError(f"path_metadata: {pattern!r:.200} has no named group, like (?P<year>...)")
         return self
 
 

@@ -34,6 +34,9 @@ class DomainSettings(Section):
     """What this domain is, for the people who meet it in the UI."""
     owner: str | None = Field(None, pattern=r"^(team:\S+|\S+@\S+)$")
     """Who is asked about it: an email address, or team:name."""
+    samples: bool = False
+    """Show rows of tables and whole reports in Dagster and MLflow, with the texts of passages and queries, which then
+    stay in their logs; false: figures, ids and counts. An edit makes nothing stale."""
     corpus: CorpusSettings = CorpusSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     judgments: JudgmentSettings = JudgmentSettings()

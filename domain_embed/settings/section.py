@@ -5,16 +5,67 @@ A section's hash is part of the code version of the assets it governs, so an edi
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Added:
+    """On a setting that came after its section had been used: with the value `as_before` all is as it was without it.
+
+    With that value it is no part of the section's content, so that its coming makes nobody's work stale:
+    `depth: Annotated[int, Added(as_before=10)] = 10`. A default that changes what is made differs from `as_before`.
+    """
+
+    as_before: Any
 
 
 class Section(BaseModel):
     """One part of domain.yaml: immutable, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    def content(self) -> dict[str, Any]:
+        """The settings as JSON has them, without those that were added and say what held before."""
+        content: dict[str, Any] = _content(self, self.model_dump(mode="json"))
+        return content
 
     def version(self) -> str:
         """Hash of the content, equal for equal settings however they were written down."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        canonical = json.dumps(self.content(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def changes(self, before: Mapping[str, Any]) -> list[str]:
+        """What is other than in an earlier `content`, in words; whether somebody set it, or its default has changed."""
+        return list(_changes(self, self.content(), before, ""))
+
+
+def _content(value: Any, dumped: Any) -> Any:
+    if isinstance(value, Section):
+        kept = (name for name in type(value).model_fields if not _is_as_before(value, name))
+        return {name: _content(getattr(value, name), dumped[name]) for name in kept}
+    if isinstance(value, tuple):
+        return [_content(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped
+
+
+def _is_as_before(section: Section, name: str) -> bool:
+    marks = (mark for mark in type(section).model_fields[name].metadata if isinstance(mark, Added))
+    return any(getattr(section, name) == mark.as_before for mark in marks)
+
+
+def _changes(section: Section, now: Mapping[str, Any], before: Mapping[str, Any], place: str) -> Iterator[str]:
+    for name in dict.fromkeys((*now, *before)):
+        value, old, new = getattr(section, name, None), before.get(name), now.get(name)
+        if old == new and (name in now) == (name in before):
+            continue
+        if isinstance(value, Section) and isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(value, new, old, f"{place}{name}.")
+            continue
+        was = f", was {json.dumps(old, ensure_ascii=False)}" if name in before else ""
+        told = json.dumps(new, ensure_ascii=False) if name in now else "as it was before there was this setting"
+        set_by_hand = name in section.model_fields_set
+        yield f"{place}{name} is {told}{was}" if set_by_hand else f"the default of {place}{name} is now {told}{was}"

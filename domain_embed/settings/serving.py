@@ -1,9 +1,11 @@
 """Settings of the index and of the query path over it."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
+from domain_embed.contracts.access import AccessRule, WithoutGroups
 from domain_embed.contracts.records import Mode
 from domain_embed.settings.section import Section
 
@@ -12,7 +14,8 @@ class SparseSettings(Section):
     """BM25, stored beside the dense vectors."""
 
     language: str = "english"
-    """Snowball stemmer and stop words: english, german, french, ... or none."""
+    """Snowball stemmer and stop words: english, german, french, ... or none; auto takes those of the language that the
+    passages are in, none where they are in several or in one without a stemmer."""
     k1: float = Field(1.2, ge=0)
     """How fast repeated terms stop counting."""
     b: float = Field(0.75, ge=0, le=1)
@@ -63,8 +66,19 @@ class AccessSettings(Section):
 
     groups_field: str | None = Field(None, min_length=1)
     """The metadata key with the groups that may find a passage, a text or a list of texts; null: everybody may."""
-    without_groups: Literal["nobody", "everybody"] = "nobody"
+    without_groups: WithoutGroups = "nobody"
     """Who may find a passage that names no group."""
+    language_model_groups: tuple[str, ...] = ()
+    """The groups of a language model that reads passages (`synthetic`, `answers`): others are not sent to it."""
+
+    @property
+    def rule(self) -> AccessRule | None:
+        """Who may see what; None where everybody may see everything."""
+        return None if self.groups_field is None else AccessRule(self.groups_field, self.without_groups)
+
+    def may_be_sent(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a language model may read a passage."""
+        return self.rule is None or self.rule.shows(metadata, self.language_model_groups)
 
 
 class RetentionSettings(Section):

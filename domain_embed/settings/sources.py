@@ -1,10 +1,13 @@
 """The kinds of judgment files, each with what its rows say."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from domain_embed.settings.section import Section
+from domain_embed.settings.section import Added, Section
+
+GradeField: TypeAlias = Annotated[str | None, Added(as_before=None)]
+UnusedFields: TypeAlias = Annotated[tuple[str, ...], Added(as_before=())]
 
 
 class PairsSource(Section):
@@ -15,6 +18,11 @@ class PairsSource(Section):
     """A .jsonl, .csv, .tsv or .parquet file with `query` and `passage_id` (of a passage, or of a document), and
     optionally `query_id`, `grade` (default 1; 0 is a judged negative), `confidence` (default 1.0), `source`,
     `created_at` and `split` (train, validation or test)."""
+    grade_field: GradeField = None
+    """The column that is the grade, where it has another name: numbers, or true and false, yes and no; in every row. 0
+    and less: judged not relevant."""
+    unused_fields: UnusedFields = ()
+    """Columns that are known and not to be read; others that are not read are named by `plan` and `run`."""
 
 
 class BeirSource(Section):
@@ -25,6 +33,8 @@ class BeirSource(Section):
     """One object a line with `_id` and `text`."""
     qrels: dict[Literal["train", "validation", "test"], str]
     """For each split, a TSV of query-id, corpus-id and score."""
+    unused_fields: UnusedFields = ()
+    """Columns that are known and not to be read."""
 
 
 class TrecSource(Section):
@@ -55,6 +65,11 @@ class AnswersSource(Section):
     path: str = "answers.jsonl"
     """A .jsonl, .csv, .tsv or .parquet file with `question` and `answer`, and optionally `doc_id` (the document the
     answer is in), `confidence`, `source`, `created_at` and `split`."""
+    grade_field: GradeField = None
+    """The column that says whether the answer is right: numbers, or true and false, yes and no; in every row. Without
+    it, all are."""
+    unused_fields: UnusedFields = ()
+    """Columns that are known and not to be read."""
 
 
 class TicketsSource(Section):
@@ -64,7 +79,12 @@ class TicketsSource(Section):
     path: str = "tickets.jsonl"
     """A .jsonl, .csv, .tsv or .parquet file with `doc_id` (the article), and `subject`, `text` (the customer's first
     message) or `turns` (a transcript: objects of `speaker` and `text`), and optionally `ticket_id`, `resolution`
-    (which says where in the article the answer is), `solved` (false leaves the row out) and `created_at`."""
+    (which says where in the article the answer is), `solved` (false leaves the row out), `created_at` and `split`."""
+    grade_field: GradeField = None
+    """The column that says whether the article helped: numbers, or true and false, yes and no; in every row. Without
+    it, all did."""
+    unused_fields: UnusedFields = ()
+    """Columns that are known and not to be read."""
     customer: str = "customer"
     """The speaker in `turns` whose first message is the query."""
     max_words: int = Field(64, ge=4)
@@ -81,6 +101,10 @@ class AnnotationsSource(Section):
     """A .jsonl, .csv, .tsv or .parquet file with `query`, `passage_id`, `grade` and `annotator`, and optionally
     `query_id`, `created_at` and `split`. The grade is the median, the lower of two; the confidence is the share of
     annotators who agree with it on relevant or not."""
+    grade_field: GradeField = None
+    """The column that is the grade, where it is not called `grade`."""
+    unused_fields: UnusedFields = ()
+    """Columns that are known and not to be read."""
 
 
 class ClicksSource(Section):
@@ -100,6 +124,8 @@ class ClicksSource(Section):
     """Candidates for hard negatives: shown above a clicked result, passed over, and with at most this."""
     max_positions: int = Field(50, ge=2, le=10_000)
     """Results shown further down are not used."""
+    unused_fields: UnusedFields = ()
+    """Columns that are known and not to be read."""
 
 
 JudgmentSource = Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
-from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector, Where
+from domain_embed.contracts.records import CollectionInfo, Hit, Point, SparseVector, StoredContent, Where
 from domain_embed.stores import points as pt
 from domain_embed.stores.filters import Dialect, store_filter
 
@@ -32,13 +32,10 @@ class QdrantCollection(ABC):
 
     dialect: Dialect
 
-    def __init__(self, info: CollectionInfo) -> None:
-        self._info = info
-
     @property
+    @abstractmethod
     def info(self) -> CollectionInfo:
         """What the collection knows about itself."""
-        return self._info
 
     def search_dense(
         self,
@@ -49,11 +46,12 @@ class QdrantCollection(ABC):
         exact: bool = False,
     ) -> list[list[Hit]]:
         """The k nearest by cosine; raises StoreError unless `vectors` are finite and (n, dimensions)."""
-        if vectors.ndim != 2 or vectors.shape[1] != self._info.dimensions or not np.isfinite(vectors).all():
+        info = self.info
+        if vectors.ndim != 2 or vectors.shape[1] != info.dimensions or not np.isfinite(vectors).all():
             raise StoreError(
-                f"collection {self._info.name!r} takes finite query vectors of shape (n, {self._info.dimensions}), "
+                f"collection {info.name!r} takes finite query vectors of shape (n, {info.dimensions}), "
                 f"not {vectors.shape}",
-                f"encode queries with model {self._info.model}",
+                f"encode queries with model {info.model}",
             )
         return self._search(list(vectors), k, where, exact)
 
@@ -78,10 +76,10 @@ class QdrantCollection(ABC):
             found |= {point.passage_id: point for point in points}
         return [found[passage_id] for passage_id in passage_ids if passage_id in found]
 
-    def content_hashes(self) -> Iterator[tuple[str, str]]:
-        """(passage_id, content_hash) of every point, in no particular order."""
-        for payloads, _ in self._pages(["passage_id", "content_hash"], dense=False):
-            yield from ((payload["passage_id"], payload["content_hash"]) for payload in payloads)
+    def contents(self) -> Iterator[StoredContent]:
+        """What every point is about, without its text and vectors, in no particular order."""
+        for payloads, _ in self._pages(list(StoredContent._fields), dense=False):
+            yield from (StoredContent(**payload) for payload in payloads)
 
     def dense_vectors(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         """(passage ids, their (n, dim) float32 vectors) page by page, in no particular order."""
@@ -97,7 +95,7 @@ class QdrantCollection(ABC):
             more = offset is not None
 
     def _search(self, queries: Sequence[Query], k: int, where: Where | None, exact: bool) -> list[list[Hit]]:
-        own = store_filter(where, self._info, self.dialect)
+        own = store_filter(where, self.info, self.dialect)
         if own is False:
             return [[] for _ in queries]
 

@@ -1,11 +1,12 @@
 """The embedded vector store: Qdrant Edge shards in a folder, read by any number of threads and processes."""
 
 import json
-import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection as AnyCollection
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,28 @@ from filelock import FileLock
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Collection
 from domain_embed.contracts.records import CollectionInfo, Point
+from domain_embed.files import PRIVATE_FILE, keep_file, private_folder, tighten
 from domain_embed.stores import points as pt
-from domain_embed.stores.edge_shard import EdgeCollection, store_errors, write_shard
+from domain_embed.stores.edge_shard import (
+    FIRST_SHARD,
+    EdgeCollection,
+    amend_shard,
+    read_record,
+    rewrite_shard,
+    store_errors,
+    sync,
+    write_record,
+    write_shard,
+)
 
-_SHARD = "shard"
-_INFO = "collection.json"
+_RECORD = "collection.json"
 
 
 class EdgeStore:
     """The VectorStore port in the folder `root`, which is created by the first write.
 
     A collection is built under building/ and moved to collections/ by one rename once it is on disk, so
-    that a killed build is never visible. One builder per name works at a time; the next one waits.
+    that a killed build is never visible. Who builds, amends or drops a name does so alone; the next one waits.
     Loading a shard rewrites its small state files with what they hold, so readers need write permission.
     """
 
@@ -44,20 +55,21 @@ class EdgeStore:
             try:
                 with store_errors(self._root):
                     shutil.rmtree(staging, ignore_errors=True)
-                    staging.mkdir(parents=True)
-                    self._collections.mkdir(parents=True, exist_ok=True)
-                write_shard(staging / _SHARD, info, batches)
+                    private_folder(staging)
+                    private_folder(self._collections)
+                write_shard(staging / FIRST_SHARD, info, batches)
                 with store_errors(self._root):
-                    (staging / _INFO).write_text(json.dumps(pt.info_to_json(info), indent=2), encoding="utf-8")
-                    _sync(*staging.rglob("*"), staging)
+                    write_record(staging / _RECORD, info, staging / FIRST_SHARD)
+                    tighten(staging)
+                    sync(*staging.rglob("*"), staging)
                     staging.rename(self._collections / info.name)
-                    _sync(self._collections)
+                    sync(self._collections)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
     def collections(self) -> list[CollectionInfo]:
         """Every complete collection, oldest first."""
-        infos = [self._info(path.parent.name) for path in self._collections.glob(f"*/{_INFO}")]
+        infos = [self._info(path.parent.name) for path in self._collections.glob(f"*/{_RECORD}")]
         return sorted(infos, key=lambda info: (info.built_at, info.name))
 
     def size_bytes(self, name: str) -> int | None:
@@ -66,10 +78,39 @@ class EdgeStore:
         return sum(path.stat().st_blocks * 512 for path in (self._collections / name).rglob("*"))
 
     def open(self, name: str) -> Collection:
-        """A reader with its own handle: moving an alias or dropping the collection does not disturb it."""
+        """A reader with its own handle: moving an alias does not disturb it."""
         pt.check_name(name)
         self._require(name)
-        return EdgeCollection(self._info(name), self._collections / name / _SHARD)
+        return EdgeCollection(self._collections / name / _RECORD)
+
+    def amend(
+        self, name: str, *, remove: AnyCollection[str], metadata: Mapping[str, Mapping[str, Any]], purge: bool = False
+    ) -> None:
+        """Changes a complete collection as a whole, or not at all; see the port.
+
+        The next state of the shard is written beside the present one, and the record that names it is replaced in one
+        step; a kill before leaves a folder that the next call removes. With `purge` nothing of what was removed or
+        replaced is in the new files; the old ones are gone from the folder, and from the disk once the last reader
+        that has them open makes its next call or ends.
+        """
+        pt.check_name(name)
+        folder, record = self._collections / name, self._collections / name / _RECORD
+        with self._lock(f"locks/{name}"):
+            self._require(name)
+            info, shard = read_record(record)
+            self._remove_others(folder, shard)
+            following = folder / f"shard-{uuid.uuid4().hex[:12]}"
+            try:
+                make = rewrite_shard if purge else amend_shard
+                amended = make(shard, following, info, set(remove), metadata)
+                with store_errors(folder):
+                    tighten(following)
+                    sync(*following.rglob("*"), following)
+                    write_record(record, replace(amended, amended=pt.amended_now()), following)
+            except BaseException:
+                shutil.rmtree(following, ignore_errors=True)
+                raise
+            self._remove_others(folder, following)
 
     def drop(self, name: str) -> None:
         """Removes a collection from sight in one step, then from the disk."""
@@ -77,15 +118,24 @@ class EdgeStore:
         for left in (self._root / "building").glob("*.dropped-*"):  # by a process that was killed here
             shutil.rmtree(left, ignore_errors=True)
         trash = self._root / "building" / f"{name}.dropped-{uuid.uuid4().hex}"
-        with self._lock("aliases"):
+        with self._lock(f"locks/{name}"), self._lock("aliases"):  # what is being amended is not taken away under it
             if name in (aliases := self._read_aliases()).values():
                 named = ", ".join(alias for alias, target in aliases.items() if target == name)
                 raise StoreError(f"collection {name!r} is served as {named}", "move the alias to another one first")
             if self._is_complete(name):
                 with store_errors(self._root):
-                    trash.parent.mkdir(exist_ok=True)
+                    private_folder(trash.parent)
                     (self._collections / name).rename(trash)
         shutil.rmtree(trash, ignore_errors=True)
+
+    def clear(self) -> list[str]:
+        """Removes the folder with everything in it; readers that are open end with what they have mapped."""
+        names = [path.name for path in self._collections.glob("*")]
+        with store_errors(self._root):
+            self._aliases.unlink(missing_ok=True)
+            if self._root.exists():
+                shutil.rmtree(self._root)
+        return names
 
     def alias(self, alias: str) -> str | None:
         """The name of the collection behind an alias, or None."""
@@ -94,26 +144,32 @@ class EdgeStore:
     def set_alias(self, alias: str, name: str) -> None:
         """Moves an alias by replacing one small file; readers see the old or the new name, nothing between."""
         pt.check_name(alias)
-        pt.check_name(name)
         with self._lock("aliases"):
             self._require(name)
             draft = self._aliases.with_suffix(".tmp")
             with store_errors(self._root):
-                draft.write_text(json.dumps({**self._read_aliases(), alias: name}, indent=2), encoding="utf-8")
-                _sync(draft)
+                keep_file(draft, json.dumps({**self._read_aliases(), alias: name}, indent=2))
+                sync(draft)
                 draft.replace(self._aliases)
-                _sync(self._root)
+                sync(self._root)
 
     def _is_complete(self, name: str) -> bool:
-        return (self._collections / name / _INFO).is_file()
+        return (self._collections / name / _RECORD).is_file()
 
     def _require(self, name: str) -> None:
+        pt.check_name(name)
         if not self._is_complete(name):
             raise NotReadyError(f"no collection {name!r} in {self._root}", "build it first")
 
     def _info(self, name: str) -> CollectionInfo:
-        path = self._collections / name / _INFO
-        return pt.info_from_json(_read_json(path), str(path))
+        return read_record(self._collections / name / _RECORD)[0]
+
+    @staticmethod
+    def _remove_others(folder: Path, shard: Path) -> None:
+        """Every shard directory but this one: the one before, and what a process left that was killed."""
+        for path in folder.glob(f"{FIRST_SHARD}*"):
+            if path != shard:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _read_aliases(self) -> dict[str, str]:
         aliases: dict[str, str] = _read_json(self._aliases) if self._aliases.exists() else {}
@@ -123,8 +179,8 @@ class EdgeStore:
     def _lock(self, name: str) -> Iterator[None]:
         path = self._root / f"{name}.lock"
         with store_errors(self._root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
+            private_folder(path.parent)
+            lock = FileLock(path, mode=PRIVATE_FILE)
             lock.acquire()
         try:
             yield
@@ -135,13 +191,3 @@ class EdgeStore:
 def _read_json(path: Path) -> Any:
     with store_errors(path):
         return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _sync(*paths: Path) -> None:
-    """Makes files and folders survive a power cut."""
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

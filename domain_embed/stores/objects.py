@@ -14,13 +14,14 @@ from urllib.request import url2pathname
 from filelock import FileLock
 
 from domain_embed.contracts.errors import SettingsError, StoreError, StoreUnavailableError
-from domain_embed.files import RECORD_FILE, keep_file, read_json
+from domain_embed.contracts.secrets import SecretUrl, redact
+from domain_embed.files import PRIVATE_FILE, RECORD_FILE, keep_file, private_file, private_folder, read_json
 
 logger = logging.getLogger("domain_embed.run")
 
 KEPT = (
-    "answers.jsonl", "checkpoints", "diagnosis", "promotions.jsonl", "quality", "references", "rerankers", "reports",
-    "saturation", "served", "synthetic.jsonl", "tables", "weights",
+    "access.json", "answers.jsonl", "checkpoints", "diagnosis", "promotions.jsonl", "quality", "references",
+    "rerankers", "reports", "saturation", "served", "synthetic.jsonl", "tables", "weights",
 )  # fmt: skip
 """Not what can be made again from these: vectors, converted models; and not the index, which is Qdrant's to keep."""
 SYNCED = ".storage.json"
@@ -41,9 +42,10 @@ class ObjectMirror:
     sent and fetched after them: whoever finds it, finds what it names.
     """
 
-    def __init__(self, url: str, root: Path) -> None:
+    def __init__(self, url: str | SecretUrl, root: Path) -> None:
         """Nothing is asked yet. Raises SettingsError when there is no such kind of URL, or obstore is missing."""
-        self._url, self._root = url, root
+        url = SecretUrl(url)
+        self._url, self._root = str(url), root
         self._objects = _store(url)
         self._synced_file = root / SYNCED
 
@@ -96,6 +98,19 @@ class ObjectMirror:
                 self._remember(known)
         return len(changed)
 
+    def clear(self) -> int:
+        """Removes every object of ours from the storage; returns their number. The folder stays as it is.
+
+        Raises StoreUnavailableError when the storage does not answer.
+        """
+        with self._alone():
+            there = sorted(self._list())
+            with self._errors():
+                for path in there:
+                    self._objects.delete(path)
+            self._remember({})
+        return len(there)
+
     def _differs(self, path: str, tag: str, known: Synced) -> bool:
         return known.get(path, (None, None))[0] != tag or not (self._root / path).exists()
 
@@ -116,10 +131,10 @@ class ObjectMirror:
         target = self._root / path
         draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(target.parent)
             with self._errors():
                 found = self._objects.get(path)
-                with draft.open("wb") as file:
+                with private_file(draft).open("wb") as file:
                     for chunk in found:
                         file.write(chunk)
             draft.replace(target)
@@ -137,10 +152,10 @@ class ObjectMirror:
     @contextmanager
     def _alone(self) -> Iterator[Synced | None]:
         """What was equal when last looked at; None with this storage for the first time. Steps of a machine queue."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._root / f"{SYNCED}.lock"):
+        private_folder(self._root)
+        with FileLock(self._root / f"{SYNCED}.lock", mode=PRIVATE_FILE):
             stored = read_json(self._synced_file) if self._synced_file.exists() else {}
-            if stored.get("url") != self._url:
+            if redact(stored.get("url", "")) != self._url:
                 yield None
             else:
                 yield {path: (tag, (size, changed)) for path, (tag, size, changed) in stored["files"].items()}
@@ -156,27 +171,28 @@ class ObjectMirror:
         try:
             yield
         except (BaseError, ConnectionError) as error:
-            problem = str(error).splitlines()[0][:200]
+            problem = redact(str(error)).splitlines()[0][:200]
             raise StoreUnavailableError(
                 f"object storage {self._url} failed: {problem}",
                 "see that it can be reached and its credentials are right; what was made stays, run again to go on",
-            ) from error
+            ) from None
 
 
-def _store(url: str) -> Any:
+def _store(url: SecretUrl) -> Any:
     try:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
     except ImportError as error:
         raise SettingsError("DOMAIN_EMBED_STORAGE needs obstore", 'pip install "domain-embed[objects]"') from error
-    if urlsplit(url).scheme == "file":
-        Path(url2pathname(urlsplit(url).path)).mkdir(parents=True, exist_ok=True)
-        return from_url(url)
+    address = url.reveal()
     try:
-        return from_url(url, client_options=CLIENT, retry_config=RETRIES)
+        if urlsplit(address).scheme == "file":
+            Path(url2pathname(urlsplit(address).path)).mkdir(parents=True, exist_ok=True)
+            return from_url(address)
+        return from_url(address, client_options=CLIENT, retry_config=RETRIES)
     except (BaseError, ValueError) as error:
         problem = str(error).splitlines()[0]
-        raise SettingsError(f"DOMAIN_EMBED_STORAGE: {url}: {problem}", "such as s3://bucket/folder") from error
+        raise SettingsError(f"DOMAIN_EMBED_STORAGE: {url}: {problem}", "such as s3://bucket/folder") from None
 
 
 def _is_kept(path: str) -> bool:

@@ -1,14 +1,18 @@
 """What every Qdrant-shaped adapter stores alike: names, ids, payloads, and the checks of what comes in."""
 
+import json
 import math
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from domain_embed.contracts.errors import SHOWN_CULPRITS, StoreError
+from domain_embed.contracts.filters import UNNAMEABLE
 from domain_embed.contracts.records import CollectionInfo, Point, SparseVector
 
 DENSE = "dense"
@@ -18,14 +22,17 @@ HIT_FIELDS = [PASSAGE_ID, "doc_id", "title", "text", "metadata"]
 NORM_TOLERANCE = 1e-3
 # Changing it would give every stored passage another id: the deltas of old collections would find nothing.
 _ID_NAMESPACE = uuid.UUID("5f3d6c1e-6d0b-5c55-9f0a-8a4a2c1f7b10")
-_NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f.][^<>:"/\\|?*\x00-\x1f]*')
+_NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f.][^<>:"/\\|?*\x00-\x1f]{0,199}')
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def check_name(name: str) -> None:
     """Raises StoreError unless `name` can name a collection or an alias on every store."""
     if not _NAME.fullmatch(name):
-        raise StoreError(f"{name!r} cannot name a collection or an alias", 'avoid < > : " / \\ | ? * and a first "."')
+        raise StoreError(
+            f"{name[:80]!r} cannot name a collection or an alias",
+            'avoid < > : " / \\ | ? *, a first ".", and more than 200 characters',
+        )
 
 
 def point_id(passage_id: str) -> str:
@@ -121,9 +128,25 @@ def _refuse(culprits: Sequence[Point], problem: str, info: CollectionInfo) -> No
         )
 
 
+def by_metadata(
+    metadata: Mapping[str, Mapping[str, Any]], but: AbstractSet[str]
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each distinct metadata with the passages that get it, but those in `but`."""
+    groups: dict[str, list[str]] = {}
+    for passage_id, one in metadata.items():
+        if passage_id not in but:
+            groups.setdefault(json.dumps(dict(one), sort_keys=True), []).append(passage_id)
+    yield from ((json.loads(encoded), passage_ids) for encoded, passage_ids in groups.items())
+
+
+def amended_now() -> str:
+    """When a collection was amended; no two amendments have the same."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
 def metadata_path(key: str) -> str:
     """The payload path of a metadata key; a dot in the key reaches into a nested object."""
-    if '"' in key:
-        raise StoreError(f"metadata key {key!r} cannot be filtered on", "rename it without a double quote")
+    if set(UNNAMEABLE) & set(key):
+        raise StoreError(f"metadata key {key!r} cannot be filtered on", f"rename it without {' or '.join(UNNAMEABLE)}")
     parts = (part if _PLAIN_KEY.fullmatch(part) else f'"{part}"' for part in key.split("."))
     return ".".join(["metadata", *parts])

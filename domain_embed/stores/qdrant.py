@@ -1,20 +1,25 @@
 """The vector store on a Qdrant server, or in this process's memory for tests."""
 
 import uuid
+from collections.abc import Collection as AnyCollection
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import chain, count
 from typing import Any
-from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from domain_embed.contracts.errors import NotReadyError, StoreError
+from domain_embed.contracts.errors import NotReadyError, SettingsError, StoreError
+from domain_embed.contracts.metadata import types_of
 from domain_embed.contracts.ports import Collection
 from domain_embed.contracts.records import CollectionInfo, Point
+from domain_embed.contracts.secrets import Secret, SecretUrl
 from domain_embed.settings import IndexSettings
 from domain_embed.stores import points as pt
 from domain_embed.stores.collection import POINTS_PER_REQUEST
+from domain_embed.stores.patient_transport import patient_transport
 from domain_embed.stores.qdrant_collection import ServedCollection, store_errors, to_struct, to_vectors
 from domain_embed.stores.qdrant_layout import (
     SHARED,
@@ -65,13 +70,18 @@ class QdrantStore:
 
     @classmethod
     def connect(
-        cls, url: str, api_key: str | None = None, prefix: str = "", *, in_place: bool = False
+        cls, url: str | SecretUrl, api_key: str | Secret | None = None, prefix: str = "", *, in_place: bool = False
     ) -> "QdrantStore":
         """A store on a server; the first call finds out whether it answers."""
-        parts = urlsplit(url)
-        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        client = QdrantClient(url=url, api_key=api_key, timeout=TIMEOUT_S, check_compatibility=False)
-        return cls(client, prefix, address=address, in_place=in_place)
+        url, key = SecretUrl(url), Secret(api_key).reveal() if api_key else None
+        try:
+            client = QdrantClient(
+                url=url.reveal(), api_key=key, timeout=TIMEOUT_S, check_compatibility=False,
+                transport=patient_transport(url.reveal()),
+            )  # fmt: skip
+        except ValueError as error:
+            raise SettingsError(f"QDRANT_URL: {url}: {error}", "write http://HOST:PORT or the like") from None
+        return cls(client, prefix, address=str(url), in_place=in_place)
 
     @classmethod
     def in_memory(cls, prefix: str = "") -> "QdrantStore":
@@ -109,10 +119,38 @@ class QdrantStore:
 
     def open(self, name: str) -> Collection:
         """A reader over the store's connection."""
+        return self._reader(self._require(name))
+
+    def amend(
+        self, name: str, *, remove: AnyCollection[str], metadata: Mapping[str, Mapping[str, Any]], purge: bool = False
+    ) -> None:
+        """Changes a complete collection in place; see the port. Cut short, the same call again completes it.
+
+        That it is amended is noted first, then points are deleted, then metadata is set: whatever cuts it short,
+        nothing is taken for what it is no longer. Versions that share their passages are amended together.
+
+        The server deletes at once for every search and read, and keeps the bytes in its segments until its optimizer
+        rewrites them, and in its write-ahead log for a while; `purge` cannot hasten that. To be rid of them at once,
+        build the collection anew and drop this one.
+        """
         found = self._require(name)
-        return ServedCollection(
-            found.info(), self._client, self._prefix + found.collection, self._address, vector=found.vector
-        )
+        full, gone = self._prefix + found.collection, set(remove)
+        with store_errors(self._address):
+            self._note(found.collection, amended=pt.amended_now())
+            for passage_ids in _chunks(sorted(gone)):
+                ids: list[Any] = [pt.point_id(passage_id) for passage_id in passage_ids]
+                self._client.delete(full, models.PointIdsList(points=ids), wait=True)
+            for changed, holders in pt.by_metadata(metadata, gone):
+                for passage_ids in _chunks(holders):
+                    ids = [pt.point_id(passage_id) for passage_id in passage_ids]
+                    held = self._client.retrieve(full, ids, with_payload=False)
+                    if held:
+                        present = [record.id for record in held]
+                        self._client.set_payload(full, {"metadata": changed}, points=present, wait=True)
+            held_now = (content.metadata for content in self._reader(found).contents())
+            types = types_of(held_now, found.info().access.get("groups_field"))
+            self._index(full, found.info().metadata_types, types)
+            self._note(found.collection, metadata_types=types)
 
     def drop(self, name: str) -> None:
         """Removes a collection, complete or not; of one that shares its passages, its vectors."""
@@ -124,6 +162,18 @@ class QdrantStore:
                     "move the alias to another one first",
                 )
             self._delete(name)
+
+    def clear(self) -> list[str]:
+        """Removes every alias and collection that this store has made; others under the prefix stay."""
+        with store_errors(self._address):
+            collections = {stored.collection for stored in self._all_stored()}
+            for alias, target in self._alias_targets().items():
+                if target in collections:
+                    gone = models.DeleteAlias(alias_name=self._prefix + alias)
+                    self._client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=gone)])
+            for collection in collections:
+                self._client.delete_collection(self._prefix + collection)
+        return sorted(collections)
 
     def alias(self, alias: str) -> str | None:
         """The name of the collection behind an alias, or None."""
@@ -151,6 +201,33 @@ class QdrantStore:
             if before is not None:
                 operations.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=full)))
             self._client.update_collection_aliases(operations)
+
+    def _reader(self, found: Stored) -> ServedCollection:
+        full = self._prefix + found.collection
+        return ServedCollection(found.info(), self._client, full, self._address, vector=found.vector)
+
+    def _note(self, collection: str, **changes: Any) -> None:
+        """Changes what the complete versions in a Qdrant collection know about themselves."""
+        for stored in stored_in(collection, self._metadata(collection)):
+            if stored.complete:
+                state = {**stored.state, "info": pt.info_to_json(replace(stored.info(), **changes))}
+                self._client.update_collection(self._prefix + collection, metadata=stored.entry(state))
+
+    def _is_amended(self, collection: str) -> bool:
+        """Whether a Qdrant collection no longer holds what was built there."""
+        versions = stored_in(collection, self._metadata(collection))
+        return any(stored.complete and stored.info().amended for stored in versions)
+
+    def _index(self, full: str, before: Mapping[str, str], types: Mapping[str, str]) -> None:
+        """Makes the keys of these types filterable, and those no longer that were by another."""
+        if not self._address:  # the in-process client has no indexes and warns about each
+            return
+        for key in before:
+            if types.get(key) != before[key]:
+                self._client.delete_payload_index(full, pt.metadata_path(key))
+        for key, metadata_type in types.items():
+            if before.get(key) != metadata_type:
+                self._client.create_payload_index(full, pt.metadata_path(key), _INDEXES[metadata_type])
 
     def _require(self, name: str) -> Stored:
         pt.check_name(name)
@@ -199,7 +276,7 @@ class QdrantStore:
         return stored
 
     def _create_in_place(self, info: CollectionInfo) -> Stored:
-        stored = Stored(f"{SHARED}-{info.content or info.name}", info.name, _state(info))
+        stored = Stored(self._shared_place(info), info.name, _state(info))
         full = self._prefix + stored.collection
         if not self._client.collection_exists(full):
             self._create_collection(stored.collection, info, {}, shared_metadata(stored.collection))
@@ -226,6 +303,12 @@ class QdrantStore:
         self._client.update_collection(full, vectors_config={stored.vector: changed})
         return stored
 
+    def _shared_place(self, info: CollectionInfo) -> str:
+        """The Qdrant collection of equal passages; where they are no longer all there, the next one."""
+        first = f"{SHARED}-{info.content or info.name}"
+        names = chain([first], (f"{first}-{number}" for number in count(2)))
+        return next(name for name in names if not self._is_amended(name))
+
     def _create_collection(
         self, name: str, info: CollectionInfo, vectors: dict[str, models.VectorParams], metadata: Mapping[str, Any]
     ) -> None:
@@ -236,9 +319,7 @@ class QdrantStore:
             sparse_vectors_config={pt.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             metadata=dict(metadata),
         )
-        if self._address:  # the in-process client has no indexes and warns about each
-            for key, metadata_type in info.metadata_types.items():
-                self._client.create_payload_index(full, pt.metadata_path(key), _INDEXES[metadata_type])
+        self._index(full, {}, info.metadata_types)
 
     def _write(self, stored: Stored, batch: Sequence[Point]) -> None:
         full = self._prefix + stored.collection
@@ -258,6 +339,8 @@ class QdrantStore:
         mine = models.Filter(must=[models.HasVectorCondition(has_vector=stored.vector)])
         for counted in (None, mine):
             pt.check_count(self._client.count(full, counted, exact=True).count, info, "were stored")
+        if stored.shares and self._is_amended(stored.collection):
+            raise StoreError(f"passages were taken out of {full} while this was built", "run again")
         if not self._is_current(stored):
             raise StoreError(
                 f"collection {self._prefix}{stored.name} is no longer the one this build made",
@@ -293,6 +376,11 @@ class QdrantStore:
 
 def _state(info: CollectionInfo) -> dict[str, Any]:
     return {"info": pt.info_to_json(info), "build": uuid.uuid4().hex, "complete": False}
+
+
+def _chunks(passage_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(passage_ids), POINTS_PER_REQUEST):
+        yield passage_ids[start : start + POINTS_PER_REQUEST]
 
 
 def _vector_params(info: CollectionInfo) -> models.VectorParams:

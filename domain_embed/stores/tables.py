@@ -13,18 +13,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
+from domain_embed.files import private_file, private_folder
 
 VERSION_KEY = b"domain_embed.version"
+MADE_OF_KEY = b"domain_embed.made_of"
 ROWS_PER_GROUP = 16_384
 
 
 class ParquetTable:
-    """One stored table; see the TableReader port. Stays readable while a newer one takes its place."""
+    """One stored table; see the TableReader port. Stays readable while a newer one takes its place.
+
+    `made_of` is the version of the table it was made of, empty where nobody said.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             self._file = pq.ParquetFile(path)
-            self.version = self._file.metadata.metadata[VERSION_KEY].decode()
+            kept = self._file.metadata.metadata
+            self.version = kept[VERSION_KEY].decode()
+            self.made_of = kept.get(MADE_OF_KEY, b"").decode()
         except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
             raise StoreError(f"{path} is damaged: {error}", "delete it and run again") from error
         self.count: int = self._file.metadata.num_rows
@@ -48,16 +55,20 @@ class TableStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> ParquetTable:
+    def write(
+        self, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, made_of: str = ""
+    ) -> ParquetTable:
         """Replaces the table with these rows in one step; on any error the old one stays.
+
+        `made_of` is kept beside the rows and is no part of the version.
 
         Raises StoreError when the folder cannot be written.
         """
         target = self._path(name)
         draft = target.with_name(f".{name}-{uuid.uuid4().hex}.parquet")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _write_versioned(draft, batches, schema)
+            private_folder(self._folder)
+            _write_versioned(draft, batches, schema, made_of)
             draft.replace(target)
         except OSError as error:
             raise StoreError(f"table {target} cannot be written: {error}", "free space or fix permissions") from error
@@ -69,6 +80,10 @@ class TableStore:
     def write_table(self, name: str, table: pa.Table) -> ParquetTable:
         """Like `write`, for a table in memory."""
         return self.write(name, table.to_batches(max_chunksize=ROWS_PER_GROUP), table.schema)
+
+    def names(self) -> list[str]:
+        """The tables there are."""
+        return sorted(path.stem for path in self._folder.glob("[!.]*.parquet"))
 
     def has(self, name: str) -> bool:
         """Whether a run has written the table."""
@@ -85,15 +100,15 @@ class TableStore:
         return self._folder / f"{name}.parquet"
 
 
-def _write_versioned(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+def _write_versioned(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, made_of: str) -> None:
     row_hashes = [np.empty(0, dtype=np.uint64)]
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(private_file(path), schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
             row_hashes.append(_hash_rows(batch))
         names = ",".join(f"{field.name}:{field.type}" for field in schema)
         version = hashlib.sha256(names.encode() + np.sort(np.concatenate(row_hashes)).tobytes()).hexdigest()[:16]
-        writer.add_key_value_metadata({VERSION_KEY.decode(): version})
+        writer.add_key_value_metadata({VERSION_KEY.decode(): version, MADE_OF_KEY.decode(): made_of})
 
 
 def _hash_rows(batch: pa.RecordBatch) -> np.ndarray:

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from domain_embed.contracts.errors import StoreUnavailableError
+from domain_embed.contracts.names import require_domain_name
+from domain_embed.contracts.secrets import SecretUrl, redact
+from domain_embed.contracts.shown import markdown_text, visible
+from domain_embed.files import PRIVATE_FILE, private_folder, private_umask
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -40,7 +43,7 @@ class AssetTracker:
         """Kept as text, cut where MLflow's limit is."""
         from mlflow.entities import Param
 
-        batch = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        batch = [Param(key, visible(redact(str(value)))[:6000]) for key, value in params.items()]
         self._client.log_batch(self.run_id, params=batch)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -68,12 +71,17 @@ class AssetTracker:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Texts to find the run by, cut where MLflow's limit is."""
         for key, value in tags.items():
-            self._client.set_tag(self.run_id, key, value[:5000])
+            self._client.set_tag(self.run_id, key, visible(redact(value))[:5000])
 
     def log_artifact(self, path: Path) -> str:
         """Copies a file into the run and returns the address of its page."""
         self._client.log_artifact(self.run_id, str(path))
         return f"{self.url}/artifacts/{path.name}"
+
+    def log_json(self, name: str, content: Mapping[str, Any]) -> str:
+        """Keeps figures as a JSON file of the run and returns the address of its page."""
+        self._client.log_dict(self.run_id, dict(content), name)
+        return f"{self.url}/artifacts/{name}"
 
     def register_model(self, checkpoint: Path, name: str, alias: str, tags: Mapping[str, str]) -> str:
         """Logs the checkpoint as a model of this run, registers it under `name` and gives it the alias.
@@ -117,24 +125,46 @@ class AssetTracker:
             self._pending = []
 
 
+class NoTracker(AssetTracker):
+    """For work that must be done although MLflow is away: what it says is lost."""
+
+    def __init__(self) -> None:
+        self.run_id = self.url = ""
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Drops them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Drops them."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Drops them."""
+
+
 class Tracking:
     """Opens runs in MLflow; a local sqlite file needs no server and is set up once, under a lock."""
 
-    def __init__(self, uri: str | None, folder: Path, ui: str | None = None) -> None:
-        """`ui` is where people's browsers reach MLflow, if not under `uri`."""
+    def __init__(self, uri: str | SecretUrl | None, folder: Path, ui: str | SecretUrl | None = None) -> None:
+        """`ui` is where people's browsers reach MLflow, if not under `uri`; what is shown of either has no secrets."""
         self._folder = folder
-        self.uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
-        self.ui = ui or (uri if uri and uri.startswith("http") else DEFAULT_UI)
+        self.uri = SecretUrl(uri or f"sqlite:///{folder / 'mlflow.db'}")
+        self.ui = str(SecretUrl(ui or (self.uri if str(self.uri).startswith("http") else DEFAULT_UI)))
 
     @contextmanager
     def asset_run(
-        self, domain: str, dagster_run: str, asset: str, *, reason: str | None = None
+        self, domain: str, dagster_run: str, asset: str, *, reason: str | None = None, required: bool = True
     ) -> Iterator[AssetTracker]:
-        """A nested run for one asset; it ends FAILED when the body raises. `reason` is why the Dagster run was made."""
-        with tracking_errors(self.uri):
+        """A nested run for one asset; it ends FAILED when the body raises. `reason` is why the Dagster run was made.
+
+        Raises StoreUnavailableError when MLflow is away; where it is not `required`, the work is done without it.
+        """
+        if not required and not self._answers():
+            yield NoTracker()
+            return
+        with tracking_errors(self.uri), private_umask():
             client = self.client()
             experiment = self._experiment(client, domain)
-            parent = self._parent(client, experiment, dagster_run, reason)
+            parent = self._parent(client, experiment, dagster_run, redact(reason) if reason else None)
             tags = {"mlflow.parentRunId": parent, "asset": asset}
             run = client.create_run(experiment, run_name=asset, tags=tags)
             tracker = AssetTracker(client, run.info.run_id, experiment, self.ui)
@@ -146,14 +176,27 @@ class Tracking:
             tracker.finish("FINISHED")
             client.set_terminated(parent, "FINISHED")
 
+    def _answers(self) -> bool:
+        from sqlalchemy.exc import SQLAlchemyError  # of a database without a server before it
+
+        try:
+            with tracking_errors(self.uri):
+                self.client().search_experiments(max_results=1)
+        except (StoreUnavailableError, SQLAlchemyError) as error:
+            logger.warning("%s; the work goes on without it", error)
+            return False
+        return True
+
     def set_alias(self, domain: str, alias: str, fingerprint: str) -> None:
         """Moves a registry alias to the version of a checkpoint; removes it when that was never registered."""
-        client, name = self.client(), registered_name(domain)
-        found = client.search_model_versions(f"name='{name}' and tags.fingerprint='{fingerprint}'")
-        if found:
-            client.set_registered_model_alias(name, alias, found[0].version)
-        elif client.search_registered_models(f"name='{name}'"):
-            client.delete_registered_model_alias(name, alias)
+        name = registered_name(domain)
+        with tracking_errors(self.uri), private_umask():
+            client = self.client()
+            found = client.search_model_versions(f"name='{name}' and tags.fingerprint='{fingerprint}'")
+            if found:
+                client.set_registered_model_alias(name, alias, found[0].version)
+            elif client.search_registered_models(f"name='{name}'"):
+                client.delete_registered_model_alias(name, alias)
 
     def _end_failed(self, tracker: AssetTracker, client: "MlflowClient", parent: str) -> None:
         """Ends runs whose work has failed; that must not be hidden by a server that has gone as well."""
@@ -169,30 +212,36 @@ class Tracking:
         """A client of the store; makes and migrates a local one first."""
         # MLflow's own patience with a server that is gone is four minutes a call; the asset is tried again anyway.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        # It prints the address of every run that ends, with the password by which it was reached.
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         from mlflow.tracking import MlflowClient
 
-        if not self.uri.startswith("sqlite"):
-            return MlflowClient(self.uri)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_local:
+            return MlflowClient(self.uri.reveal())
+        private_folder(self._folder)
         # Two processes that open a fresh file at once both try to migrate it, and one crashes.
-        with FileLock(self._folder / ".setup.lock"):
-            client = MlflowClient(self.uri)
+        with FileLock(self._folder / ".setup.lock", mode=PRIVATE_FILE), private_umask():
+            client = MlflowClient(self.uri.reveal())
             client.search_experiments(max_results=1)
         return client
 
+    @property
+    def _is_local(self) -> bool:
+        return self.uri.reveal().startswith("sqlite")
+
     def _experiment(self, client: "MlflowClient", domain: str) -> str:
-        name = EXPERIMENT_PREFIX + domain
+        name = EXPERIMENT_PREFIX + require_domain_name(domain)
         found = client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = (self._folder / "artifacts" / domain).as_uri() if self.uri.startswith("sqlite") else None
+        location = (self._folder / "artifacts" / domain).as_uri() if self._is_local else None
         return str(client.create_experiment(name, artifact_location=location))
 
     def _parent(self, client: "MlflowClient", experiment: str, dagster_run: str, reason: str | None) -> str:
         found = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{dagster_run}'", max_results=1)
         if found:
             return str(found[0].info.run_id)
-        tags = {PARENT_TAG: dagster_run, **({"mlflow.note.content": reason} if reason else {})}
+        tags = {PARENT_TAG: dagster_run, **({"mlflow.note.content": markdown_text(reason)} if reason else {})}
         run = client.create_run(experiment, run_name=f"run {dagster_run[:8]}", tags=tags)
         return str(run.info.run_id)
 
@@ -217,23 +266,22 @@ def _process_tracks_to(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def tracking_errors(uri: str) -> Iterator[None]:
+def tracking_errors(uri: SecretUrl) -> Iterator[None]:
     """Turns what MLflow raises into a StoreError that names the server."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        address = urlsplit(uri)._replace(netloc=urlsplit(uri).netloc.rpartition("@")[2]).geturl()
-        problem = str(error).replace(uri, address).splitlines()[0][:200]
+        problem = redact(str(error)).splitlines()[0][:200]
         raise StoreUnavailableError(
-            f"MLflow at {address} failed: {problem}", "see that it runs; what was made stays, run again to go on"
-        ) from error
+            f"MLflow at {uri} failed: {problem}", "see that it runs; what was made stays, run again to go on"
+        ) from None
 
 
 def registered_name(domain: str) -> str:
-    """The name of a domain's model in the registry."""
-    return f"domain-embed-{domain}"
+    """The name of a domain's model in the registry; it may stand in a filter as it is."""
+    return f"domain-embed-{require_domain_name(domain)}"
 
 
 def _metric_name(name: str) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
+from domain_embed.files import private_file, private_folder
 
 
 class FileVectorCache:
@@ -46,8 +48,8 @@ class FileVectorCache:
         values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         table = pa.table({"content_hash": list(hashes), "vector": values})
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            private_folder(self._folder)
+            with pa.OSFile(str(private_file(draft)), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
                 writer.write_table(table)
             draft.replace(path)
         except OSError as error:
@@ -55,6 +57,24 @@ class FileVectorCache:
                 draft.unlink(missing_ok=True)
             raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
         self._load(path)
+
+    def remove(self, hashes: Collection[str]) -> None:
+        """Takes vectors out of the files as well. Raises StoreError when that cannot be written.
+
+        A chunk is written anew before the old one goes: a crash in between leaves a vector twice, not lost.
+        """
+        for path in sorted(self._folder.glob("*.arrow")):
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            kept = table.filter(pc.invert(pc.is_in(table["content_hash"], pa.array(sorted(hashes), pa.string()))))
+            if len(kept) == len(table):
+                continue
+            if len(kept):
+                values = kept["vector"].combine_chunks()
+                vectors = values.flatten().to_numpy().reshape(len(kept), -1)
+                self.put(kept["content_hash"].to_pylist(), vectors)
+            path.unlink(missing_ok=True)
+        for content_hash in hashes:
+            self._place.pop(content_hash, None)
 
     def _load(self, path: Path) -> None:
         try:

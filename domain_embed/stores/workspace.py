@@ -2,27 +2,43 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property, lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain_embed.audit import AuditTrail
 from domain_embed.contracts.errors import NotReadyError, SettingsError, StoreError
+from domain_embed.contracts.names import stored_in
+from domain_embed.contracts.notes import Note
 from domain_embed.contracts.ports import Reranker, VectorStore
 from domain_embed.contracts.records import CollectionInfo, Where, embedded_text
 from domain_embed.encoding.backend import Machine, load_encoder
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.encoding.models import resolve_model
 from domain_embed.encoding.reranker import CrossEncoderReranker
 from domain_embed.encoding.score_cache import CachedReranker
-from domain_embed.files import RECORD_FILE, keep_file, read_json
+from domain_embed.files import RECORD_FILE, keep_file, read_json, tighten_store
 from domain_embed.indexing.identity import require_usable
 from domain_embed.judgments.graded import filters_of, graded_queries
 from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import AccessSettings, DomainSettings, Environment, ModelSettings, RetrievalSettings
+from domain_embed.settings import (
+    SETTINGS_FILE,
+    AccessSettings,
+    DomainSettings,
+    Environment,
+    ModelSettings,
+    RetrievalSettings,
+    SettingsStamp,
+    may_name_groups,
+    resolve_model,
+    settings_stamp,
+)
+from domain_embed.stores.access_record import ACCESS_FILE, AccessRecord
 from domain_embed.stores.objects import ObjectMirror
 from domain_embed.stores.tables import TableStore
 from domain_embed.stores.vectors import FileVectorCache
@@ -32,6 +48,7 @@ STORE_FOLDER = ".store"
 CHECKPOINT_PREFIX = "checkpoint:"
 RERANKER_PREFIX = "reranker:"
 SAMPLED_TEXTS = 512
+NOTICE_MARK = 'role="note" style="border: 2px solid #b3261e; padding: 0.7em 1em; font-weight: 600"'
 LIVE, BASE, CHALLENGER = "live", "base", "challenger"
 """The aliases: what queries use, the base model's collection, and the newest tuned model's."""
 
@@ -50,12 +67,17 @@ class Workspace:
         self.reports = self.root / "reports"
         self.vectors = self.root / "vectors"
         self.promotions = self.root / "promotions.jsonl"
+        self.trail = AuditTrail(environment.home / STORE_FOLDER)
+        self.access_record = AccessRecord(self.root / ACCESS_FILE, domain, self.trail)
+        self.searchers = self.root / "searchers"
         self._quality = self.root / "quality" / "quality.json"
         self._diagnosis = self.root / "diagnosis" / "diagnosis.json"
         self._saturation = self.root / "saturation" / "saturation.json"
         self._weights = self.root / "weights"
+        self._notes = self.root / "notes"
         self._served = self.root / "served" / "served.json"
         self._challenger = self.checkpoints / "challenger.json"
+        self.alignments = self.root / "alignments.json"
 
     @classmethod
     def open(cls, environment: Environment, domain: str) -> "Workspace":
@@ -63,9 +85,14 @@ class Workspace:
 
         Raises StoreUnavailableError when the storage does not answer.
         """
+        tighten_store(environment.home / STORE_FOLDER)
         workspace = cls(environment, domain)
         workspace.fetch()
         return workspace
+
+    def clear_storage(self) -> int:
+        """Removes what object storage, if there is one, holds of the domain; returns the number of objects."""
+        return self._mirror.clear() if self._mirror is not None else 0
 
     def fetch(self) -> None:
         """Brings the workspace up to what object storage, if there is one, holds of the domain.
@@ -86,12 +113,52 @@ class Workspace:
     @cached_property
     def _mirror(self) -> ObjectMirror | None:
         url = self.environment.storage
-        return ObjectMirror(f"{url.rstrip('/')}/{self.domain}", self.root) if url else None
+        return ObjectMirror(url.child(self.domain), self.root) if url else None
 
     @property
     def settings(self) -> DomainSettings:
         """The domain's settings as they are in its file now."""
         return self.environment.settings(self.domain)
+
+    def settings_stamp(self) -> SettingsStamp | None:
+        """Changes whenever the domain's file does, and costs one look at the folder; None where there is no file."""
+        return settings_stamp(self.folder / SETTINGS_FILE)
+
+    def settings_name_groups(self) -> bool:
+        """Whether the domain's file, which cannot be used, may be meant to restrict who sees what."""
+        return may_name_groups(self.folder / SETTINGS_FILE)
+
+    def access_rule(self) -> AccessSettings:
+        """The rule in force, which domain.yaml gives; to be asked for before passages are shown, sent or built upon.
+
+        Raises AccessError where domain.yaml gives none, though one is known to be in force.
+        """
+        access, record = self.settings.access, self.access_record
+        self.see_rule(access)
+        unknown = access.rule is None and record.read() is None
+        record.require_present(access.rule, self.vector_store.collections() if unknown else ())
+        return access
+
+    def known_access(self) -> AccessSettings:
+        """The rule of domain.yaml; where it gives none, the one that is recorded to be in force."""
+        access, known = self.settings.access, self.access_record.read()
+        self.see_rule(access)
+        if access.rule is not None or known is None or known.rule is None:
+            return access
+        return access.model_copy(update=known.rule.to_json())
+
+    def see_rule(self, access: AccessSettings) -> None:
+        """Keeps a rule that domain.yaml has now; the pages that were made before it carry a notice from then on."""
+        if self.access_record.see(access.rule):
+            for page in self.root.glob("**/*.html"):
+                keep_file(page, self._noted(page.read_text(encoding="utf-8")))
+
+    def _noted(self, html: str) -> str:
+        """The page with a notice where passages are for some groups only."""
+        known = self.access_record.read()
+        if known is None or known.rule is None or NOTICE_MARK in html:
+            return html
+        return html.replace("<main>", f"<main>\n<p {NOTICE_MARK}>{escape(known.rule.notice)}</p>", 1)
 
     @cached_property
     def vector_store(self) -> VectorStore:
@@ -99,7 +166,10 @@ class Workspace:
 
         Raises SettingsError when the settings ask for what only a server can do.
         """
-        in_place = self.settings.index.in_place
+        return self.open_store(in_place=self.settings.index.in_place)
+
+    def open_store(self, *, in_place: bool = False) -> VectorStore:
+        """As `vector_store`, whatever the settings say, or whether they can be read at all."""
         if self.environment.qdrant_url:
             from domain_embed.stores.qdrant import QdrantStore
 
@@ -113,12 +183,12 @@ class Workspace:
 
     def vector_cache(self, fingerprint: str) -> FileVectorCache:
         """The vectors one model has made so far."""
-        return FileVectorCache(self.vectors / fingerprint)
+        return FileVectorCache(stored_in(self.vectors, fingerprint, "a model"))
 
     def model_location(self, model: str) -> str:
         """The folder or hub id behind `model.base`, or behind `checkpoint:FINGERPRINT`."""
         if model.startswith(CHECKPOINT_PREFIX):
-            return str(self.checkpoints / model.removeprefix(CHECKPOINT_PREFIX))
+            return str(stored_in(self.checkpoints, model.removeprefix(CHECKPOINT_PREFIX), "a checkpoint"))
         return resolve_model(model, self.folder)
 
     def encoder(self, model: str, settings: ModelSettings) -> TorchEncoder:
@@ -178,7 +248,7 @@ class Workspace:
     def reranker_location(self, model: str) -> str:
         """The folder or hub id behind `reranker.source`, or behind `reranker:FINGERPRINT`."""
         if model.startswith(RERANKER_PREFIX):
-            return str(self.rerankers / model.removeprefix(RERANKER_PREFIX))
+            return str(stored_in(self.rerankers, model.removeprefix(RERANKER_PREFIX), "a reranker"))
         return self.model_location(model)
 
     @property
@@ -198,19 +268,24 @@ class Workspace:
         retrieval = settings or self.settings.retrieval
         if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
             retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
+        if access is not None:
+            self.access_record.require_present(access.rule, [opened.info])
         encoder = self.encoder_of(opened.info)
         require_usable(opened.info, encoder)
         return Searcher(visible_to(opened, access or AccessSettings(), groups), encoder, retrieval, reranker)
 
     def tuned_weight(self, collection: str) -> dict[str, Any] | None:
         """What was tuned for a collection: `dense_weight`, and `splits`, the version of the table it was tuned on."""
-        path = self._weights / f"{collection}.json"
+        path = self._weight_file(collection)
         return read_json(path) if path.exists() else None
 
     def save_tuned_weight(self, collection: str, dense_weight: float, splits: str) -> None:
         """Keeps the dense weight of a collection; searchers opened from now on use it."""
         tuned = {"dense_weight": dense_weight, "splits": splits}
-        keep_file(self._weights / f"{collection}.json", json.dumps(tuned))
+        keep_file(self._weight_file(collection), json.dumps(tuned))
+
+    def _weight_file(self, collection: str) -> Path:
+        return stored_in(self._weights, f"{collection}.json", "a collection")
 
     def judged(self, split: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
         """The queries of a split, text by id, and the grades of their passages. Raises NotReadyError without splits."""
@@ -242,12 +317,16 @@ class Workspace:
 
     def checkpoint_record(self, fingerprint: str) -> dict[str, Any] | None:
         """What went into a checkpoint and how its training went; None for a model that was not trained here."""
-        path = self.checkpoints / fingerprint / RECORD_FILE
+        path = stored_in(self.checkpoints, fingerprint, "a checkpoint") / RECORD_FILE
         return read_json(path) if path.exists() else None
 
     def reference(self, fingerprint: str) -> TableStore:
         """What a model knew when it was trained: its tables `passages` and `splits`, to measure drift against."""
-        return TableStore(self.root / "references" / fingerprint)
+        return TableStore(stored_in(self.root / "references", fingerprint, "a model"))
+
+    def references(self) -> list[str]:
+        """The models of which it was noted what they knew."""
+        return sorted(path.name for path in (self.root / "references").glob("[!.]*") if path.is_dir())
 
     def save_served(self, summary: dict[str, Any]) -> None:
         """Keeps what was found of the served quality in place of what was there."""
@@ -257,10 +336,24 @@ class Workspace:
         """What was last found of the served quality; None before the first look."""
         return self._read_json(self._served, "served quality") if self._served.exists() else None
 
+    def save_notes(self, asset: str, notes: Sequence[Note]) -> None:
+        """Keeps what a person should know about an asset in place of what was noted before."""
+        keep_file(self._notes / f"{asset}.json", json.dumps({"notes": [asdict(note) for note in notes]}, indent=1))
+
+    def notes(self, asset: str) -> tuple[Note, ...]:
+        """What was noted when an asset was made; nothing if that was before there were notes."""
+        path = self._notes / f"{asset}.json"
+        kept = read_json(path)["notes"] if path.exists() else []
+        return tuple(Note(note["text"], tuple(note["details"]), note["counts"]) for note in kept)
+
+    def noted(self) -> list[str]:
+        """The assets about which something may have been noted."""
+        return sorted(path.stem for path in self._notes.glob("*.json"))
+
     def save_quality(self, summary: dict[str, Any], html: str) -> Path:
         """Keeps the quality report in place of the last one; returns the HTML file."""
         page = self._quality.with_suffix(".html")
-        keep_file(page, html)
+        keep_file(page, self._noted(html))
         keep_file(self._quality, json.dumps(summary, indent=1))
         return page
 
@@ -277,7 +370,7 @@ class Workspace:
     def save_diagnosis(self, content: dict[str, Any], html: str) -> Path:
         """Keeps the diagnosis in place of the last one; returns the HTML file."""
         page = self._diagnosis.with_suffix(".html")
-        keep_file(page, html)
+        keep_file(page, self._noted(html))
         keep_file(self._diagnosis, json.dumps(content, indent=1))
         return page
 
@@ -303,9 +396,9 @@ class Workspace:
 
     def save_report(self, name: str, content: dict[str, Any], html: str) -> Path:
         """Keeps a report under its name and as the latest one; returns the HTML file."""
-        folder = self.reports / name
+        folder = stored_in(self.reports, name, "a report")
         page = folder / "report.html"
-        keep_file(page, html)
+        keep_file(page, self._noted(html))
         keep_file(folder / "report.json", json.dumps(content, indent=1))
         keep_file(self.reports / "latest.json", json.dumps({**content, "folder": name}, indent=1))
         return page
@@ -325,7 +418,7 @@ class Workspace:
         report = self._read_json(self.reports / "latest.json", "report")
         # Before there was `folder`, `html` was kept: an absolute path, though the home may have moved.
         folder = report.get("folder") or Path(report["html"]).parent.name
-        return {**report, "html": str(self.reports / folder / "report.html")}
+        return {**report, "html": str(stored_in(self.reports, folder, "a report") / "report.html")}
 
     def report_folder(self, version: str | None = None) -> Path:
         """Where a report keeps its page, scores and runs: the newest one, or that of a version.
@@ -334,13 +427,12 @@ class Workspace:
         """
         if version is None:
             return Path(self.latest_report()["html"]).parent
-        folder = self.reports / version
-        if not (folder / "report.json").exists():
-            known = sorted(path.parent.name for path in self.reports.glob("*/report.json"))
+        known = sorted(path.parent.name for path in self.reports.glob("*/report.json"))
+        if version not in known:
             raise NotReadyError(
                 f"domain {self.domain!r} has no report {version!r}", f"reports: {', '.join(known) or 'none'}"
             )
-        return folder
+        return self.reports / version
 
     def _read_json(self, path: Path, what: str) -> dict[str, Any]:
         if not path.exists():
@@ -348,6 +440,11 @@ class Workspace:
                 f"domain {self.domain!r} has no {what} yet", f"`domain-embed run {self.domain}` makes it"
             )
         return read_json(path)
+
+
+def stored_domains(environment: Environment) -> list[str]:
+    """The domains of which something was made; their own folders may be gone."""
+    return sorted(path.name for path in (environment.home / STORE_FOLDER / "domains").glob("[!.]*") if path.is_dir())
 
 
 @lru_cache(maxsize=3)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.ports import Collection, Encoder, Tracker, VectorCache
-from domain_embed.encoding.models import fingerprint
+from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.settings import BothAdapter, ModelSettings, QueryAdapter
 from domain_embed.training.adapter import (
     LinearAdapter,
@@ -22,7 +22,6 @@ from domain_embed.training.adapter import (
 from domain_embed.training.checkpoint import Checkpoint, prepare_folder, publish, save_model
 from domain_embed.training.interpolation import MixturePoint, choose
 from domain_embed.training.state import History
-from domain_embed.training.trainable import prompted_model
 from domain_embed.training.validation import Measure, ValidationSet, validate
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class AdapterTrainer:
         trained = self._train()
         for step, figure in enumerate(trained.figures[_shown(trained)], start=1):
             tracker.log_metrics({"validation_ndcg_at_10": figure}, step=step)
-        model = prompted_model(self._base, self._model_settings)
+        model = load_model(self._base, self._model_settings)
         if not trained.adapter.is_identity:
             append_adapter(model, trained.adapter, both_sides=self._method.kind == "both_adapter")
         identity = fingerprint(model, self._model_settings)
@@ -140,7 +139,7 @@ def append_adapter(model: "SentenceTransformer", adapter: LinearAdapter, *, both
 
 def map_vectors(collection: Collection, adapter: LinearAdapter, cache: VectorCache) -> None:
     """Fills the cache with a collection's vectors as the adapter maps them: no passage has to be embedded again."""
-    hash_of = dict(collection.content_hashes())
+    hash_of = {content.passage_id: content.content_hash for content in collection.contents()}
     for passage_ids, vectors in collection.dense_vectors():
         cache.put([hash_of[key] for key in passage_ids], adapter(vectors))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain_embed.contracts.errors import StoreError
-from domain_embed.files import RECORD_FILE, replace_file
+from domain_embed.files import RECORD_FILE, keep_file, private_folder, tighten
 from domain_embed.training.interpolation import Sweep
 from domain_embed.training.state import History
 
@@ -43,7 +43,9 @@ def save_model(model: "SentenceTransformer", folder: Path) -> None:
     draft = folder.with_name(f"{folder.name}.draft")
     try:
         shutil.rmtree(draft, ignore_errors=True)
+        private_folder(draft)
         model.save_pretrained(str(draft), create_model_card=False)
+        tighten(draft)
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
     except (OSError, SafetensorError) as error:
@@ -58,9 +60,9 @@ def publish(made: Path, target: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=1)
     try:
         if target.exists():
-            replace_file(target / RECORD_FILE, text)
+            keep_file(target / RECORD_FILE, text)
         else:
-            (made / RECORD_FILE).write_text(text, encoding="utf-8")
+            keep_file(made / RECORD_FILE, text)
             made.replace(target)
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error}", "free space or fix permissions") from error
@@ -69,6 +71,6 @@ def publish(made: Path, target: Path, record: Mapping[str, Any]) -> None:
 def prepare_folder(folder: Path) -> None:
     """Makes a folder for unfinished work. Raises StoreError when it cannot."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error}", "free space or fix permissions") from error

@@ -124,8 +124,8 @@ class Fit:
 
         for group in optimizer.param_groups:
             group["lr"] = self._settings.learning_rate * schedule(step, self._total_steps, self._settings.warmup)
-        queries = [self._model_settings.query_prompt + self._pairs.queries[index] for index in batch.queries]
-        passages = [self._model_settings.document_prompt + self._pairs.passages[index] for index in batch.passages]
+        queries = [self._pairs.queries[index] for index in batch.queries]
+        passages = [self._pairs.passages[index] for index in batch.passages]
         optimizer.zero_grad()
         loss = self._gradient.add(model, queries, passages, BatchLoss(batch, self._settings))
         if not math.isfinite(loss):

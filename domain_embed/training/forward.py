@@ -4,28 +4,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from domain_embed.encoding.encoder import has_bf16, length_sorted_batches
+from domain_embed.encoding.encoder import has_bf16, token_limit
+from domain_embed.encoding.inputs import Batch, Task, input_batches, on_device
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import SentenceTransformer
 
 TOKENS_PER_FORWARD = 1024
 """Of one forward pass, padding included: larger ones are no faster on two cores, and hold more memory."""
 
 
-def passes(
-    model: "SentenceTransformer", texts: Sequence[str], max_tokens: int
-) -> list[tuple[NDArray[np.int64], dict[str, "torch.Tensor"]]]:
-    """(rows of `texts`, the model's inputs on its device) of bounded forward passes, longest texts first."""
-    limit = min(max_tokens, model.max_seq_length or max_tokens)
-    return [
-        (rows, {name: tensor.to(model.device) for name, tensor in inputs.items()})
-        for rows, inputs in length_sorted_batches(model, texts, limit, TOKENS_PER_FORWARD)
-    ]
+def passes(model: "SentenceTransformer", texts: Sequence[str], task: Task, max_tokens: int) -> list[Batch]:
+    """(rows of `texts`, the model's inputs on its device) of bounded forward passes, longest texts first.
+
+    The model's own prompt of the task stands before each text.
+    """
+    limit = min(max_tokens, token_limit(model))
+    batches = input_batches(model, texts, task, model.prompts[task], limit, TOKENS_PER_FORWARD)
+    return [(rows, on_device(inputs, model.device)) for rows, inputs in batches]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from domain_embed.encoding.inputs import Task
 from domain_embed.training.forward import autocast, passes
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Gradient:
     kept_bytes: int
 
     def add(self, model: "SentenceTransformer", queries: Sequence[str], passages: Sequence[str], loss: Loss) -> float:
-        """The same gradient whatever is kept, up to rounding.
+        """The same gradient whatever is kept, up to rounding. The model's own prompts stand before the texts.
 
         Gao et al. (2021), "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup": the loss gives the
         gradient of the embeddings, and each forward pass carries its part of it to the weights, repeated with a graph
@@ -46,26 +47,30 @@ class Gradient:
         import torch
 
         sides, leaves, held = [], [], 0
-        for texts in (queries, passages):
+        tasks: tuple[tuple[Task, Sequence[str]], ...] = (("query", queries), ("document", passages))
+        for task, texts in tasks:
             made = []
-            for rows, inputs in passes(model, texts, self.max_tokens):
+            for rows, inputs in passes(model, texts, task, self.max_tokens):
                 held += graph_bytes(model, *inputs["input_ids"].shape)
                 with torch.set_grad_enabled(held <= self.kept_bytes):
-                    made.append((rows, inputs, self._forward(model, inputs)))
+                    made.append((rows, inputs, self._forward(model, inputs, task)))
             order = np.argsort(np.concatenate([rows for rows, _, _ in made]))
             embeddings = torch.cat([embedding.detach() for _, _, embedding in made])
             leaves.append(embeddings[torch.from_numpy(order)].requires_grad_())
             sides.append(made)
         value = loss(*leaves)
-        for made, gradient in zip(sides, torch.autograd.grad(value, leaves), strict=True):
+        gradients = torch.autograd.grad(value, leaves)
+        for (task, _), made, gradient in zip(tasks, sides, gradients, strict=True):
             for rows, inputs, embedding in made:
-                graph = embedding if embedding.requires_grad else self._forward(model, inputs)
+                graph = embedding if embedding.requires_grad else self._forward(model, inputs, task)
                 graph.backward(gradient[torch.from_numpy(rows)])  # type: ignore[no-untyped-call]
         return value.item()
 
-    def _forward(self, model: "SentenceTransformer", inputs: Mapping[str, "Tensor"]) -> "Tensor":
+    def _forward(self, model: "SentenceTransformer", inputs: Mapping[str, "Tensor"], task: Task) -> "Tensor":
         with autocast(model.device.type, self.precision):
-            embedding: Tensor = model(dict(inputs))["sentence_embedding"]  # the model adds to what it is given
+            embedding: Tensor = model(dict(inputs), task=task)[
+                "sentence_embedding"
+            ]  # the model adds to what it is given
         return embedding
 
 

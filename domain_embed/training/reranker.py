@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domain_embed.contracts.errors import StoreError, TrainingError
+from domain_embed.contracts.errors import StoreError, TrainingError, excerpt
 from domain_embed.contracts.ports import Tracker
 from domain_embed.contracts.progress import progress_bar
 from domain_embed.encoding.models import ModelError
@@ -29,7 +29,7 @@ from domain_embed.encoding.reranker import (
     pair_logits,
     require_own_tokenizer,
 )
-from domain_embed.files import RECORD_FILE
+from domain_embed.files import RECORD_FILE, keep_file, private_folder, tighten
 from domain_embed.settings import RerankerSettings
 from domain_embed.training.fit import MAX_GRADIENT_NORM, schedule
 from domain_embed.training.forward import TOKENS_PER_FORWARD, autocast
@@ -124,7 +124,8 @@ def _example(pairs: TrainingPairs, row: int, count: int, generator: np.random.Ge
             missing -= 1
     if not drawn:
         raise TrainingError(
-            f"query {pairs.queries[query]!r} has no passage that does not answer it", "add passages or judgments"
+            f"query {excerpt(repr(pairs.queries[query]))} has no passage that does not answer it",
+            "add passages or judgments",
         )
     return Example(query, positive, drawn)
 
@@ -238,11 +239,12 @@ def _keep(
         shutil.rmtree(abandoned, ignore_errors=True)
     draft = folder / f".training-{uuid.uuid4().hex}"
     try:
-        draft.mkdir(parents=True)
+        private_folder(draft)
         model.save_pretrained(str(draft), create_model_card=False)
         identity = CrossEncoderReranker.load(str(draft), settings.max_tokens).fingerprint
         text = json.dumps({**record, "fingerprint": identity}, indent=1)
-        (draft / RECORD_FILE).write_text(text, encoding="utf-8")
+        keep_file(draft / RECORD_FILE, text)
+        tighten(draft)
         if not (folder / identity).exists():
             draft.replace(folder / identity)
     except OSError as error:

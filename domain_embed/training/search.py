@@ -10,7 +10,7 @@ from typing import Any
 
 from domain_embed.contracts.errors import StoreError, TrainingError
 from domain_embed.contracts.ports import Tracker
-from domain_embed.files import read_json, replace_file
+from domain_embed.files import keep_file, read_json
 from domain_embed.training.checkpoint import prepare_folder
 from domain_embed.training.fit import Fit, Fitted
 from domain_embed.training.state import STATE_FILE, History
@@ -92,7 +92,7 @@ def _trial(fit_at: Callable[[float], Fit], rate: float, folder: Path, tracker: T
     with tracker.nested(f"learning rate {rate:g}") as nested:
         nested.log_params({"learning_rate": rate})
         fitted = fit_at(rate).run(folder, nested)
-    replace_file(finished, json.dumps(asdict(fitted.history)))
+    keep_file(finished, json.dumps(asdict(fitted.history)))
     try:
         (folder / STATE_FILE).unlink()
     except OSError as error:

@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from domain_embed.contracts.errors import StoreError
+from domain_embed.files import private_file
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +51,7 @@ def save_state(
     state = {"model": trained, "optimizer": optimizer.state_dict(), "history": asdict(history)}
     draft = folder / f"{STATE_FILE}.draft"
     try:
-        torch.save(state, draft)
+        torch.save(state, private_file(draft))
         draft.replace(folder / STATE_FILE)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         with suppress(OSError):  # the reason to report is the first
@@ -69,7 +70,7 @@ def load_state(folder: Path, model: "SentenceTransformer", optimizer: "torch.opt
     if not path.exists():
         return History()
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # saved on a GPU or not
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         history = History(**state["history"])

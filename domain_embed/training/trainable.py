@@ -11,41 +11,37 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def prompted_model(base: str, settings: ModelSettings) -> "SentenceTransformer":
-    """The model by folder or hub id, with the prompts it is saved with.
-
-    Raises ModelError when it cannot be loaded.
-    """
-    model = load_model(base, settings)
-    model.prompts = {"query": settings.query_prompt, "document": settings.document_prompt}
-    return model
-
-
 def trainable_model(base: str, model_settings: ModelSettings, settings: TrainingSettings) -> "SentenceTransformer":
     """The base model, in evaluation mode so that dropout is off; what the settings freeze needs no gradient.
 
     Raises TrainingError when the settings ask for what the model does not have.
     """
-    model = prompted_model(base, model_settings)
-    transformer = model.transformers_model
-    if transformer is None:
+    model = load_model(base, model_settings)
+    transformers = [module.model for module in model.modules() if type(module).__name__ == "Transformer"]
+    if not transformers:
         raise TrainingError(f"model {base!r} has no transformer to train", "choose another model.base")
     dimensions = model.get_embedding_dimension()
     if max(settings.matryoshka, default=0) > dimensions:
         raise TrainingError(
             f"training.matryoshka: {max(settings.matryoshka)} dimensions asked for, the model has {dimensions}"
         )
-    if model.device.type == "cpu":
+    if isinstance(settings.method, LoraTuning):
+        model.requires_grad_(False)
+    for transformer in transformers:  # one, but where queries and documents have each their own
+        _prepare(transformer, settings, on_cpu=model.device.type == "cpu")
+    return model
+
+
+def _prepare(transformer: Any, settings: TrainingSettings, *, on_cpu: bool) -> None:
+    if on_cpu:  # the backward pass of fused attention is slow there
         transformer.set_attn_implementation("eager")
     if isinstance(settings.method, LoraTuning):
         _add_lora(transformer, settings.method, settings.frozen_layers, settings.seed)
-        return model
+        return
     if settings.freeze_embeddings:
         transformer.get_input_embeddings().requires_grad_(False)
-    if settings.frozen_layers:
-        for module in _lowest(transformer, settings.frozen_layers):
-            module.requires_grad_(False)
-    return model
+    for module in _lowest(transformer, settings.frozen_layers):
+        module.requires_grad_(False)
 
 
 def plain_copy(model: "SentenceTransformer") -> "SentenceTransformer":

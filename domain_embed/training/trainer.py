@@ -12,7 +12,7 @@ from typing import Any
 
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Tracker
-from domain_embed.encoding.models import fingerprint
+from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.settings import ModelSettings, TrainingSettings
 from domain_embed.training.checkpoint import Checkpoint, prepare_folder, publish, save_model
 from domain_embed.training.fit import Fit
@@ -21,7 +21,6 @@ from domain_embed.training.objectives import negatives_of
 from domain_embed.training.pairs import Batch, TrainingPairs, epoch_batches
 from domain_embed.training.probes import Probe, require_other_subject
 from domain_embed.training.search import Search, Trial, search
-from domain_embed.training.trainable import prompted_model
 from domain_embed.training.validation import Measure, ValidationSet
 
 DISCARDED = ".discarded"
@@ -94,8 +93,8 @@ class Trainer:
     def _weigh(self, found: Search, chosen: Path, checkpoints: Path, tracker: Tracker) -> Checkpoint:
         """Saves the best mixture of the base model and the best trial's."""
         fitted = found.best.fitted
-        base = prompted_model(self._base, self._model_settings)
-        tuned = prompted_model(str(fitted.folder), self._model_settings)
+        base = load_model(self._base, self._model_settings)
+        tuned = load_model(str(fitted.folder), self._model_settings)
         mixer = Mixer(base, tuned, self._model_settings, self._validation, self._probes, self._ndcg)
         budget = self._settings.forgetting.budget
         sweep, vectors = mixer.sweep(

@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from domain_embed.cli import app
+from domain_embed.contracts.errors import StoreError
 from domain_embed.judgments.review import Decision, read_decisions, record_decisions
 from domain_embed.settings import PairsSource, read_settings
 from domain_embed_tests.scenario import corpus_rows, judgment_rows, write_lines
@@ -36,14 +37,14 @@ def answer(home: Path, *arguments: str) -> Any:
 def test_fresh_domain_is_up_to_date(finished: Whole) -> None:
     assert answer(finished.home, "plan", DOMAIN)["stale"] == {}
     done = answer(finished.home, "run", DOMAIN)
-    assert done == {"domain": DOMAIN, "worked_s": {}, "reused": [], "dagster_run": None}
+    assert done == {"domain": DOMAIN, "worked_s": {}, "reused": [], "dagster_run": None, "notes": {}}
     assert "up to date: nothing to run" in invoke(finished.home, "run", DOMAIN).stdout
 
 
 def test_plan_says_why(whole: Whole) -> None:
     whole.edit("training", learning_rate=3e-4)
     found = answer(whole.home, "plan", DOMAIN)
-    assert found["stale"] == {"checkpoint": ["training: settings changed"]}
+    assert found["stale"] == {"checkpoint": ["training: settings changed (learning_rate is 0.0003, was 5e-05)"]}
     assert found["may_run"] == ["collection", "eval_report", "champion", "served_quality"]
     took = found["last_seconds"]
     everything = took["checkpoint"] + sum(took[asset] for asset in found["may_run"])
@@ -245,18 +246,53 @@ def test_schema_is_json() -> None:
     assert json.loads(result.stdout)["additionalProperties"] is False
 
 
-def test_export_hands_the_tuned_model_out_with_its_figures(finished: Whole, tmp_path: Path) -> None:
-    found = answer(finished.home, "export", DOMAIN, str(tmp_path / "model"), "--version", "challenger")
+def test_export_hands_the_tuned_model_out_with_its_figures(whole: Whole, tmp_path: Path) -> None:
+    found = answer(whole.home, "export", DOMAIN, str(tmp_path / "model"), "--version", "challenger")
     assert found["path"] == str(tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    report = finished.workspace.latest_report()["evidence"]
+    report = whole.workspace.latest_report()["evidence"]
     assert found["fingerprint"] == report["challenger_fingerprint"]
     assert f"| tuned/dense | {report['systems']['tuned/dense']['nDCG@10']:.4f} (" in card
-    splits = finished.workspace.tables.read("splits").read(["split"])["split"].to_pylist()
+    splits = whole.workspace.tables.read("splits").read(["split"])["split"].to_pylist()
     assert f"- {splits.count('train'):,} judged pairs in the train part" in card
     assert "from `judgments.jsonl`" in card
-    again = invoke(finished.home, "export", DOMAIN, str(tmp_path / "model"))
+    again = invoke(whole.home, "export", DOMAIN, str(tmp_path / "model"))
     assert again.returncode == 2
     assert "is not empty" in again.stderr
-    unknown = invoke(finished.home, "export", DOMAIN, str(tmp_path / "other"), "--version", "best")
+    unknown = invoke(whole.home, "export", DOMAIN, str(tmp_path / "other"), "--version", "best")
     assert (unknown.returncode, (tmp_path / "other").exists()) == (2, False)
+
+
+def test_a_rollback_stands_though_the_new_texts_cannot_be_embedded(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOMAIN_EMBED_HOME", str(whole.home))
+    answer(whole.home, "promote", DOMAIN, "--force", "--reason", "release 7")
+
+    def fails(*_: object) -> None:
+        raise StoreError("the accelerator is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("domain_embed.cutover.refresh_live", fails)
+        result = CliRunner().invoke(app, ["rollback", DOMAIN, "--json"])
+    assert isinstance(result.exception, StoreError)
+    assert "the rollback stands" in str(result.exception)
+    told = json.loads(result.stdout)
+    assert (told["action"], told["refreshed"]) == ("rolled back", None)
+    by_alias = {alias: row for row in answer(whole.home, "versions", DOMAIN)["collections"] for alias in row["aliases"]}
+    assert by_alias["live"]["collection"] == told["target"]
+
+    deeds = answer(whole.home, "audit", DOMAIN)["deeds"]
+    assert [(deed["deed"], deed["target"]) for deed in deeds][-1:] == [("rollback", told["target"])]
+    assert answer(whole.home, "audit", "another")["deeds"] == []
+    shown = invoke(whole.home, "audit").stdout
+    assert "rollback" in shown
+    assert DOMAIN in shown
+
+
+def test_versions_counts_the_passages_there_are_now(whole: Whole) -> None:
+    rows = answer(whole.home, "versions", DOMAIN)["collections"]
+    store = whole.workspace.vector_store
+    store.amend(rows[0]["collection"], remove=[corpus_rows()[0]["_id"]], metadata={})
+    counted = [row["passages"] for row in answer(whole.home, "versions", DOMAIN)["collections"]]
+    assert counted == [len(corpus_rows()) - 1, *(row["passages"] for row in rows[1:])]

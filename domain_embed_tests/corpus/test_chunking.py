@@ -16,6 +16,7 @@ from domain_embed.contracts.records import embedded_text
 from domain_embed.contracts.tables import DOCUMENTS, PASSAGES, content_hash
 from domain_embed.corpus import batches, chunking
 from domain_embed.corpus.chunking import ChunkReport, chunk_documents
+from domain_embed.corpus.cuts import grapheme_end
 from domain_embed.corpus.headings import find_headings
 from domain_embed.settings import ChunkingSettings
 from domain_embed_tests import scenario
@@ -171,6 +172,31 @@ def test_a_long_text_is_split_in_windows_and_nothing_is_lost(
     passages, _ = chunk([documents(("", text))], tokenizer, strategy="sentences")
     assert "".join(passage["text"] for passage in passages).replace(" ", "") == text.replace(" ", "")
     assert all(passage["text"].startswith("Sentence") for passage in passages if "x" * 20 not in passage["text"])
+
+
+CHINESE = "".join(f"第{n}条规定车辆必须停在站点之内。违反规定的用户第{n}天起不能租车!" for n in range(1, 60))
+GERMAN = " ".join(f"Am {n}. Oktober kam Dr. Müller mit z. B. Äpfeln in die Nr. {n} der Straße." for n in range(1, 30))
+FAMILIES = "👨\u200d👩\u200d👧\u200d👦 " * 40 + "🇩🇪🇫🇷" * 40 + "e\u0301\u0302\u0303" * 200
+
+
+@pytest.mark.parametrize("strategy", ["sentences", "headings"])
+def test_sentences_of_other_languages_stay_whole(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    monkeypatch.setattr(chunking, "WINDOW_PER_TOKEN", 3)
+    source = documents(("", f"# Regeln\n\n{CHINESE}"), ("", f"# Ordnung\n\n{GERMAN}"))
+    passages, _ = chunk([source], tokenizer, strategy=strategy)
+    for passage in passages:
+        assert passage["text"].endswith(("。", "!", "Straße.", "# Regeln", "# Ordnung"))
+    assert len(passages) > 20
+
+
+def test_no_passage_begins_or_ends_within_a_grapheme(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunking, "WINDOW_PER_TOKEN", 3)
+    passages, _ = chunk([documents(("", FAMILIES))], tokenizer, strategy="sentences", max_tokens=16)
+    assert len(passages) > 10
+    for passage in passages:
+        assert [grapheme_end(FAMILIES, passage[key]) for key in ("start", "end")] == [passage["start"], passage["end"]]
 
 
 # --- ids ------------------------------------------------------------------------------------------------

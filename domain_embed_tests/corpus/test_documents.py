@@ -154,12 +154,15 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, row: Any, problem: s
     assert str(caught.value).startswith(f"{path}, line 2: {problem}")
 
 
-def test_rows_that_cannot_be_used_may_be_skipped_and_are_counted(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_used_may_be_skipped_and_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "SAMPLES_KEPT", 20)
     path = corpus(tmp_path, *(row for row, _ in BAD_ROWS), GOOD)
     rows, report = read(path, bad_rows="skip")
     assert [row["doc_id"] for row in rows] == ["1"]
     assert report.left_out == {"unreadable": len(BAD_ROWS)}
-    assert len(report.samples) == documents.SAMPLES_KEPT
+    assert len(report.samples) == 20
     reason, culprit = report.samples[4]
     assert reason == "unreadable"
     assert culprit == f"{path}, line 5: expected a JSON object, found a list"
@@ -376,6 +379,9 @@ def test_files_that_cannot_be_read_are_skipped_counted_and_named(tmp_path: Path)
     assert report.samples[1][1].startswith(f"{files[2]}: cannot be read as PDF (")
     assert report.samples[2][1].startswith(f"{files[3]}: cannot be read as DOCX (BadZipFile")
     assert report.samples[3] == ("without text", "empty.txt")
+    assert report.recorded[0] == report.samples[0]
+    assert report.recorded[1][1].startswith(f"{files[2]}: cannot be read as PDF (…)")
+    assert report.recorded[3] == report.samples[3]
 
 
 @pytest.mark.parametrize("name", ["latin.txt", "latin.md", "broken.pdf", "broken.docx", "bad.html"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain_embed.corpus.headings import find_headings, find_sections
+from domain_embed.corpus.headings import MAX_TITLE_CHARACTERS, find_headings, find_sections
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,8 @@ def test_sections_and_heading_lines_make_up_the_text(lines: list[str]) -> None:
     spans = [(section.start, section.end) for section in find_sections(text)]
     spans += [(heading.start, heading.end) for heading in find_headings(text)]
     assert "".join(text[start:end] for start, end in sorted(spans)) == text
+
+
+def test_a_heading_is_cut_where_no_heading_would_go_on() -> None:
+    [heading] = find_headings("# " + "word " * 1000)
+    assert len(heading.title) == MAX_TITLE_CHARACTERS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain_embed.contracts.errors import InputError
-from domain_embed.corpus.sources import files_version, find_files
+from domain_embed.corpus.sources import files_version, find_files, find_sources, overlooked
 from domain_embed_tests import scenario
 
 
@@ -108,3 +108,32 @@ def test_files_outside_the_root_count_by_their_full_name(folder: Path, tmp_path:
 def test_a_file_that_vanished_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"gone.jsonl cannot be read: No such file"):
         files_version([folder / "gone.jsonl"], folder)
+
+
+def test_what_lies_in_a_named_folder_and_is_not_read_is_named_with_its_reason(folder: Path) -> None:
+    for name in ("plan.adoc", "Makefile", ".env", "deep/~$plan.docx", ".git/config", ".git/hooks/run"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / "gone.txt").symlink_to(folder / "nowhere")
+    (folder / "twice").symlink_to(folder / "deep")
+    assert overlooked(folder, ["."], find_files(folder, ["."])) == [
+        ("hidden", ".env"),
+        ("hidden", ".git"),
+        ("link that is not followed", "gone.txt"),
+        ("link that is not followed", "twice"),
+        ("lock of an open document", "deep/~$plan.docx"),
+        ("no reader for .adoc", "plan.adoc"),
+        ("no reader for files without a suffix", "Makefile"),
+    ]
+    met = find_sources(folder, ["."])
+    assert [path.name for _, path in met.skipped] == ["gone.txt"]
+    assert [name for _, name in overlooked(folder, ["."], met.met)] == [
+        ".env", ".git", "twice", "deep/~$plan.docx", "plan.adoc", "Makefile",
+    ]  # fmt: skip
+    assert overlooked(folder, ["deep"], []) == [
+        ("lock of an open document", "~$plan.docx"), ("not named by corpus.paths", "c.jsonl"),
+    ]  # fmt: skip
+    assert overlooked(folder, ["*.jsonl"], find_files(folder, ["*.jsonl"])) == []
+    assert overlooked(folder, ["deep", "a.jsonl"], find_files(folder, ["deep", "a.jsonl"])) == [
+        ("lock of an open document", "~$plan.docx")
+    ]

@@ -10,8 +10,8 @@ import pytest
 
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.assets import Stores
-from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, REASON_TAG, TRAINING_POOL
-from domain_embed.defs.runs import open_instance
+from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, LANE, REASON_TAG, TRAINING_POOL
+from domain_embed.defs.runs import open_instance, run_assets
 from domain_embed.settings import DomainSettings
 from domain_embed_tests.scenario import write_domain
 from domain_embed_tests.whole import DOMAIN, EVERYTHING, Whole
@@ -32,7 +32,7 @@ class Ticker:
 
     def sensor(self, name: str) -> dg.SensorResult | dg.SkipReason:
         with dg.build_sensor_context(
-            self.instance, cursor=self._cursors.get(name), resources={"stores": Stores.of(self.whole.environment)}
+            self.instance, cursor=self._cursors.get(name), resources={"stores": Stores(self.whole.environment)}
         ) as context:
             result = self.definitions.resolve_sensor_def(f"{DOMAIN}_{name}")(context)
         if isinstance(result, dg.SensorResult):
@@ -51,7 +51,7 @@ class Ticker:
     def schedule(self) -> dg.RunRequest | dg.SkipReason:
         with dg.build_schedule_context(
             self.instance, scheduled_execution_time=datetime.now(UTC),
-            resources={"stores": Stores.of(self.whole.environment)},
+            resources={"stores": Stores(self.whole.environment)},
         ) as context:  # fmt: skip
             return self.definitions.resolve_schedule_def(f"{DOMAIN}_retrain_schedule")(context)
 
@@ -96,6 +96,44 @@ def test_a_changed_file_is_seen_once_and_starts_what_reads_it(ticker: Ticker) ->
     assert list(again.asset_events) == []
 
 
+def test_a_changed_corpus_asks_for_the_whole_lane_at_once_and_once(ticker: Ticker) -> None:
+    """Nor do the conditions ask for a part of it again: before, while or after the lane has run."""
+    assert isinstance(ticker.sensor("withhold"), dg.SensorResult)  # the first look
+    assert ticker.data() == set()
+    ticker.whole.write_corpus(ticker.whole.corpus()[1:])
+    ticker.sensor("sources")
+    assert ticker.data() == set()
+    asked = ticker.sensor("withhold")
+    assert isinstance(asked, dg.SensorResult)
+    [request] = asked.run_requests or []
+    assert request.tags[REASON_TAG] == "the corpus has changed"
+    job = ticker.definitions.resolve_job_def(f"{DOMAIN}_lane")
+    assert {node.name for node in job.graph.nodes} == {f"{DOMAIN}_{name}" for name in LANE}
+    assert {node.tags["dagster/priority"] for node in job.graph.nodes} == {"1"}
+    assert isinstance(ticker.sensor("withhold"), dg.SkipReason)
+    run_assets(ticker.instance, ticker.whole.workspace, ticker.definitions, LANE)
+    assert ticker.data().isdisjoint(LANE)
+    assert isinstance(ticker.sensor("withhold"), dg.SkipReason)
+
+
+def test_a_lane_that_was_cut_short_is_completed_by_the_conditions(ticker: Ticker) -> None:
+    ticker.sensor("sources")
+    assert ticker.data() == set()
+    ticker.whole.write_corpus(ticker.whole.corpus()[1:])
+    run_assets(ticker.instance, ticker.whole.workspace, ticker.definitions, ["documents", "passages"])
+    assert "withheld" in ticker.data()
+
+
+def test_a_file_that_was_only_touched_asks_for_nothing(ticker: Ticker) -> None:
+    ticker.sensor("withhold")
+    (ticker.whole.folder / "corpus.jsonl").touch()
+    asked = ticker.sensor("withhold")
+    assert isinstance(asked, dg.SensorResult)
+    assert not asked.run_requests
+    (ticker.whole.folder / "corpus.jsonl").unlink()
+    assert "corpus_files" in str(ticker.sensor("withhold"))
+
+
 def test_a_source_that_is_gone_is_named_and_hides_no_other(ticker: Ticker) -> None:
     (ticker.whole.folder / "corpus.jsonl").unlink()
     judge(ticker.whole, 1)
@@ -109,7 +147,7 @@ def test_a_new_domain_gets_its_data_made_but_no_model(ticker: Ticker) -> None:
     write_domain(ticker.whole.home / "fresh")
     definitions = build_definitions(ticker.whole.environment, ["fresh"])
     with dg.DagsterInstance.ephemeral() as instance:
-        resources = {"stores": Stores.of(ticker.whole.environment)}
+        resources = {"stores": Stores(ticker.whole.environment)}
         with dg.build_sensor_context(instance, resources=resources) as context:
             seen = definitions.resolve_sensor_def("fresh_sources")(context)
         for event in seen.asset_events:
@@ -170,7 +208,7 @@ def test_training_is_not_asked_for_while_the_domain_runs(ticker: Ticker) -> None
 def test_everything_can_be_switched_off(whole: Whole) -> None:
     on = build_definitions(whole.environment)
     assert {sensor.name: sensor.default_status.value for sensor in on.sensors or ()} == dict.fromkeys(
-        ("runbooks_sources", "runbooks_data", "runbooks_retrain"), "RUNNING"
+        ("runbooks_withhold", "runbooks_sources", "runbooks_data", "runbooks_retrain"), "RUNNING"
     )
     whole.edit(
         "automation", observe=False, keep_data_current=False, retrain_schedule=None, retrain_after_judgments=None,

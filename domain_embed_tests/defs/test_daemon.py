@@ -1,21 +1,18 @@
 """With the real daemon: new judgments or a drop in quality retrain a domain, and a quiet time starts nothing."""
 
 import json
-import os
 import time
 from typing import Any
 
 import pytest
 
-from domain_embed.defs.policies import REASON_TAG
+from domain_embed.defs.policies import LANE, REASON_TAG
+from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE
 from domain_embed_tests.defs.test_served_quality import red, serve
 from domain_embed_tests.ui.dagster_ui import DagsterUi, serve_dagster
-from domain_embed_tests.whole import Whole
+from domain_embed_tests.whole import DOMAIN, Whole
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1"),
-]
+pytestmark = pytest.mark.slow
 
 QUIET_SECONDS = 20
 
@@ -57,6 +54,30 @@ def test_a_drop_in_served_quality_turns_the_check_red_and_asks_for_training_once
         reasons = [run["tags"].get(REASON_TAG, "") for run in ui.runs()]
         assert len([reason for reason in reasons if reason.startswith("served quality")]) == 1
     assert red(whole, ever=True)
+
+
+def test_a_deleted_document_is_hidden_by_one_run_though_the_labels_are_broken(whole: Whole) -> None:
+    whole.edit("automation", every_seconds=5, retrain_schedule=None)
+    gone, *left = whole.corpus()
+    with serve_dagster(whole.home) as ui:
+        time.sleep(QUIET_SECONDS)
+        before = len(ui.runs())
+        with (whole.folder / "judgments.jsonl").open("a", encoding="utf-8") as file:
+            file.write("{broken\n")
+        whole.write_corpus(left)
+        asked = _wait_for_reason(ui, "the corpus has changed")
+        assert asked["status"] == "SUCCESS"
+        for alias in (LIVE, BASE, CHALLENGER):
+            opened = whole.workspace.vector_store.open(whole.workspace.aliased(alias))
+            assert opened.fetch([gone["_id"]]) == []
+        time.sleep(QUIET_SECONDS)
+        runs = "{runsOrError(limit: 30){... on Runs{results{jobName assetSelection{path}}}}}"
+        made = ui.ask(runs)["runsOrError"]["results"]
+    since = made[: len(made) - before]
+    assert [run["jobName"] for run in since].count(f"{DOMAIN}_lane") == 1
+    others = {key["path"][-1] for run in since for key in run["assetSelection"] or ()}
+    assert {"base_collection", "labels"} <= others
+    assert others.isdisjoint(LANE)
 
 
 def _wait_for_reason(ui: DagsterUi, reason: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from mlflow.exceptions import MlflowException
 from domain_embed.contracts.errors import StoreError, StoreUnavailableError
 from domain_embed.definitions import build_definitions
 from domain_embed.defs import assets
-from domain_embed.defs.assets import Stores
 from domain_embed.defs.policies import DOMAIN_TAG
 from domain_embed.defs.processes import PROCESS_TAG, close_abandoned, this_process
 from domain_embed.defs.runs import OLD_DAGSTER_YAML, open_instance, run_assets
+from domain_embed.settings import Environment
 from domain_embed.stores.tracking import Tracking
 from domain_embed_tests.whole import DOMAIN, Whole
 
@@ -28,9 +28,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "RETRY_SECONDS", (0, 0))
 
 
-def run_with(whole: Whole, stores: Stores, *names: str) -> None:
+def run_with(whole: Whole, environment: Environment, *names: str) -> None:
     with open_instance(whole.environment) as instance:
-        definitions = build_definitions(whole.environment, [DOMAIN], {"stores": stores})
+        definitions = build_definitions(environment, [DOMAIN])
         run_assets(instance, whole.workspace, definitions, names, force=True)
 
 
@@ -42,20 +42,20 @@ def tries(whole: Whole) -> int:
 
 
 def test_a_tracking_server_that_is_down_is_named_without_its_password_and_the_next_run_goes_on(whole: Whole) -> None:
-    stores = Stores(home=str(whole.home), mlflow_tracking_uri=NOWHERE)
+    environment = Environment(home=whole.home, mlflow_tracking_uri=NOWHERE)
     with pytest.raises(StoreUnavailableError, match=r"MLflow at http://127\.0\.0\.1:9 failed") as caught:
-        run_with(whole, stores, "splits")
+        run_with(whole, environment, "splits")
     assert "secret" not in str(caught.value)
     assert tries(whole) == 2
     assert whole.plan().stale == ()
-    run_with(whole, Stores.of(whole.environment), "splits")
+    run_with(whole, whole.environment, "splits")
     assert whole.metadata("splits")["reused"] is False
 
 
 def test_a_vector_store_that_is_down_is_tried_again_and_then_named(whole: Whole) -> None:
-    stores = Stores(home=str(whole.home), qdrant_url="http://127.0.0.1:9")
+    environment = Environment(home=whole.home, qdrant_url="http://127.0.0.1:9")
     with pytest.raises(StoreUnavailableError, match=r"Qdrant at http://127\.0\.0\.1:9 does not answer"):
-        run_with(whole, stores, "champion")
+        run_with(whole, environment, "champion")
     assert tries(whole) == 2
     assert whole.plan().stale == ()
 
@@ -63,7 +63,7 @@ def test_a_vector_store_that_is_down_is_tried_again_and_then_named(whole: Whole)
 def test_mistakes_are_not_tried_again(whole: Whole) -> None:
     (whole.workspace.root / "tables" / "judgments.parquet").write_text("no table", encoding="utf-8")
     with pytest.raises(StoreError, match=r"judgments\.parquet is damaged.*\n.*delete it and run again"):
-        run_with(whole, Stores.of(whole.environment), "splits")
+        run_with(whole, whole.environment, "splits")
     assert tries(whole) == 0
 
 

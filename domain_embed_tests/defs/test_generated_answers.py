@@ -80,3 +80,25 @@ def _metrics(whole: Whole) -> dict[str, float]:
     assert experiment is not None
     newest, *_ = client.search_runs([experiment.experiment_id], "tags.asset = 'eval_report'")
     return dict(newest.data.metrics)
+
+
+def test_a_model_is_shown_only_what_its_groups_may_see(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole.edit("access", groups_field="team", language_model_groups=["data"])
+    assert whole.plan().stale == ("documents",)  # their groups are read anew
+    whole.edit("answers", source="endpoint", passages=3, requests_per_minute=1_000_000)
+    assert whole.plan().stale == ("documents", "eval_report")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with chat_server(lambda _, prompt: says("Alpha, beta.")) as served:
+        for name, value in served.variables.items():
+            monkeypatch.setenv(name, value)
+        whole.run(("eval_report",))
+        teams = {one.team for one in CORPUS if any(one.text in prompt for prompt in served.prompts)}
+    assert teams == {"data"}
+    answers = answer(whole.home, "report", DOMAIN)["answers"]
+    assert 0 < answers["not_sent"] < len(CORPUS)
+    page = (whole.workspace.report_folder() / "report.html").read_text(encoding="utf-8")
+    assert "of these were not shown to the model" in page
+    whole.edit("access", groups_field="team", language_model_groups=[])
+    assert "eval_report" in whole.plan().stale
+    whole.edit("synthetic", source="endpoint")
+    assert "synthetic_queries" in whole.plan().stale

@@ -44,6 +44,8 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "query_log": set(),
         "documents": {"corpus_files"},
         "passages": {"documents"},
+        "withheld": {"documents", "passages"},
+        "live_collection": {"passages", "withheld"},
         "base_collection": {"passages"},
         "labels": {"label_files"},
         "synthetic_queries": {"labels", "passages", "base_collection"},
@@ -93,7 +95,7 @@ def test_changed_training_section_runs_checkpoint_and_what_follows(whole: Whole,
     whole.edit(section, learning_rate=2e-4)
     plan = whole.plan()
     assert plan.stale == ("checkpoint",)
-    assert plan.statuses["checkpoint"].causes == ("training: settings changed",)
+    assert plan.statuses["checkpoint"].causes == ("training: settings changed (learning_rate is 0.0002, was 5e-05)",)
     assert plan.may_run == ("collection", "eval_report", "champion", "served_quality")
     outcome = whole.run()
     assert outcome is not None
@@ -131,10 +133,13 @@ def test_changed_document_is_the_only_one_embedded_again(whole: Whole) -> None:
     rows = whole.corpus()
     rows[0]["text"] += " Reviewed this spring."
     whole.write_corpus(rows)
+    workspace = whole.workspace
+    live, base = (workspace.vector_store.open(workspace.aliased(alias)).info for alias in (LIVE, BASE))
     outcome = whole.run()
     assert outcome is not None
-    assert {"documents", "passages", "base_collection", "collection"} <= set(outcome.worked)
-    assert whole.metadata("base_collection")["embedded"] == 1
+    assert {"documents", "passages", "live_collection", "base_collection", "collection"} <= set(outcome.worked)
+    served_by_base = live.fingerprint == base.fingerprint  # then live_collection has embedded it before
+    assert whole.metadata("base_collection")["embedded"] == (0 if served_by_base else 1)
     if "checkpoint" in outcome.reused:
         assert whole.metadata("collection")["embedded"] == 1
     hits = whole.workspace.searcher(whole.workspace.aliased(LIVE)).search(rows[0]["title"], 3)
@@ -281,7 +286,7 @@ def test_figures_and_model_reach_mlflow(finished: Whole) -> None:
     report = finished.workspace.latest_report()["evidence"]
     ndcg = nested["eval_report"].data.metrics["tuned/dense/nDCG_at_10"]
     assert ndcg == pytest.approx(report["systems"]["tuned/dense"]["nDCG@10"])
-    assert [file.path for file in client.list_artifacts(nested["eval_report"].info.run_id)] == ["report.html"]
+    assert [file.path for file in client.list_artifacts(nested["eval_report"].info.run_id)] == ["report.json"]
     challenger = client.get_model_version_by_alias(registered_name(DOMAIN), "challenger")
     assert challenger.tags["fingerprint"] == report["challenger_fingerprint"]
 

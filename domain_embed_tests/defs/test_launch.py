@@ -51,7 +51,7 @@ def test_a_launched_setting_is_used_and_leaves_the_asset_stale(whole: Whole) -> 
     launch(whole, "hard_negatives", seed=5)
     assert whole.metadata("hard_negatives")["reused"] is False
     plan = whole.plan()
-    assert plan.statuses["hard_negatives"].causes == ("mining: settings changed",)
+    assert plan.statuses["hard_negatives"].causes == ("mining: settings changed (seed is 0, was 5)",)
     with open_instance(whole.environment) as instance:
         definitions = build_definitions(whole.environment)
         view = AssetGraphView.for_test(definitions, instance=instance)

@@ -69,7 +69,7 @@ def test_a_drop_turns_the_check_red_and_asks_for_training_once(watched: Whole) -
     with open_instance(watched.environment) as instance:
         answers = []
         for _ in range(3):
-            resources = {"stores": Stores.of(watched.environment)}
+            resources = {"stores": Stores(watched.environment)}
             with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
                 answers.append(sensor(context))
             cursor = answers[-1].cursor if isinstance(answers[-1], dg.SensorResult) else cursor

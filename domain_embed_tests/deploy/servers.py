@@ -12,12 +12,6 @@ repositoryName: "__repository__", jobName: "%s_update"}}) {__typename ... on Lau
 START_SECONDS = 120
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Services:
     """mlflow, code, webserver and daemon as processes of their own, each to be killed and started again."""
 

@@ -20,9 +20,9 @@ import pytest
 from domain_embed.defs.processes import PROCESS_TAG
 from domain_embed.promotion.champion import PromotionLog
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE
-from domain_embed_tests.deploy.servers import LAUNCH, POSTGRES, ROOT, Services, free_port
+from domain_embed_tests.deploy.servers import LAUNCH, POSTGRES, ROOT, Services
 from domain_embed_tests.scenario import DOMAIN, SETTINGS, write_domain
-from domain_embed_tests.ui.dagster_ui import DagsterUi
+from domain_embed_tests.ui.dagster_ui import DagsterUi, free_port
 from domain_embed_tests.whole import Whole
 
 KILLS = int(os.environ.get("DOMAIN_EMBED_KILLS") or 6)
@@ -35,7 +35,6 @@ PATIENCE_S = 420
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1"),
     pytest.mark.skipif(POSTGRES is None, reason="needs Postgres: apt-get install postgresql"),
 ]
 
@@ -157,7 +156,7 @@ def _assert_sound(whole: Whole) -> None:
         assert store.alias(alias) in infos
     for info in infos.values():
         opened = store.open(info.name)
-        assert opened.count() == info.count == len(list(opened.content_hashes()))
+        assert opened.count() == info.count == len(list(opened.contents()))
     moves = PromotionLog(workspace.promotions).read()
     assert moves[-1].target == store.alias(LIVE)
     live = infos[store.alias(LIVE) or ""]

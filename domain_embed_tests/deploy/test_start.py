@@ -13,13 +13,12 @@ from moto.server import ThreadedMotoServer
 
 from domain_embed.stores.objects import ObjectMirror
 from domain_embed.stores.tables import TableStore
-from domain_embed_tests.deploy.servers import LAUNCH, POSTGRES, ROOT, free_port
+from domain_embed_tests.deploy.servers import LAUNCH, POSTGRES, ROOT
 from domain_embed_tests.scenario import DOMAIN, SETTINGS, write_domain
-from domain_embed_tests.ui.dagster_ui import DagsterUi, stop_group
+from domain_embed_tests.ui.dagster_ui import DagsterUi, free_port, stop_group
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1"),
     pytest.mark.skipif(POSTGRES is None, reason="needs Postgres: apt-get install postgresql"),
 ]
 

@@ -8,11 +8,13 @@ import pytest
 
 from domain_embed.diagnosis import adapter, probe
 from domain_embed.diagnosis.causes import CAUSES
-from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
+from domain_embed.diagnosis.diagnose import Diagnosis, Example, Material, diagnose
 from domain_embed.diagnosis.page import render_html
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.settings import DiagnosisSettings, DomainSettings
 from domain_embed_tests.diagnosis.faults import PARTS, QRELS, TEXTS, label_table, passage_table
+from domain_embed_tests.evaluation.test_report import Page
+from domain_embed_tests.hostile_texts import IN_PAGES
 from domain_embed_tests.judgments.quality_material import collection_of, judgment_table
 from domain_embed_tests.scenario import SETTINGS
 
@@ -140,6 +142,23 @@ def test_page_stands_alone_and_escapes(found: Diagnosis) -> None:
     for lever in found.levers:
         assert lever.title in page
     assert "never one of the test set" in page
+
+
+def page_of(found: Diagnosis, text: str) -> Page:
+    """The page where every text from outside is this one."""
+    example = Example(text, text, text, text, text)
+    causes = tuple(replace(one, queries=max(one.queries, 1), examples=(example,)) for one in found.causes)
+    advice = replace(found.recommendation, headline=text, reasons=(text,))
+    return Page(render_html(replace(found, causes=causes, recommendation=advice), {**ABOUT, "domain": text}))
+
+
+def test_no_text_does_anything_in_the_page(found: Diagnosis) -> None:
+    harmless = page_of(found, "harmless")
+    for text in IN_PAGES:
+        page = page_of(found, text)
+        assert page.tags == harmless.tags
+        assert [name for name, _ in page.attributes] == [name for name, _ in harmless.attributes]
+        assert " ".join(text.split()) in page.text
 
 
 def test_page_of_a_domain_without_failures(found: Diagnosis) -> None:

@@ -1,6 +1,8 @@
 """BM25 against a pencil, and an analyzer that treats passages and queries alike."""
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import SparseVector
-from domain_embed.encoding.bm25 import Analyzer, Bm25Weights, term_id
+from domain_embed.encoding import words
+from domain_embed.encoding.bm25 import STEMMERS, Analyzer, Bm25Weights, term_id
 from domain_embed.settings import SparseSettings
+from domain_embed_tests.stores.samples import info as collection_info
 
 # Stemmed and without stop words: "cat cat sat" (3), "dog" (1), "cat dog dog dog bark" (5); 3 terms on average.
 TEXTS = ["The cats sat, a CAT", "dogs!", "cat dogs dog dog barking"]
@@ -106,3 +110,18 @@ def test_vectors_are_well_formed_for_any_text(text: str) -> None:
     assert (vector.values > 0).all()
     assert (vector.values < 2.2).all()
     assert vector.indices.tolist() == Analyzer("english").query_vector(text).indices.tolist()
+
+
+def test_a_collections_queries_are_read_as_its_passages_were() -> None:
+    info = replace(collection_info(), sparse_language="none", words_version=1)
+    assert Analyzer.of(info).terms("二维码 café") == {term_id("二维码"): 1, term_id("café"): 1}
+    assert Analyzer.of(replace(info, words_version=words.VERSION)).terms("二维码") == Counter(map(term_id, "二维码"))
+    assert collection_info().words_version == 1  # what a collection is that does not say so
+
+
+def test_stop_words_vanish_however_they_are_typed() -> None:
+    assert Analyzer("german").terms("daß Dass für FU\u0308R wa\u0308hrend") == {}
+
+
+def test_every_stemmer_named_for_a_language_exists() -> None:
+    assert {Analyzer(language).language for language in STEMMERS.values()} == set(STEMMERS.values())

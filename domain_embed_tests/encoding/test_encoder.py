@@ -14,9 +14,10 @@ from sentence_transformers import SentenceTransformer
 
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.encoding import encoder as encoder_module
-from domain_embed.encoding.encoder import TorchEncoder, length_sorted_batches
-from domain_embed.encoding.models import ModelError, fingerprint, load_model, resolve_model
-from domain_embed.settings import ModelSettings
+from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.encoding.inputs import length_sorted_batches
+from domain_embed.encoding.models import ModelError, fingerprint, load_model
+from domain_embed.settings import ModelSettings, resolve_model
 from domain_embed_tests import scenario
 
 SETTINGS = scenario.SETTINGS.model

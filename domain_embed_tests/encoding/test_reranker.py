@@ -31,7 +31,7 @@ def test_scores_are_those_of_sentence_transformers_in_the_order_asked(folder: st
     import torch
     from sentence_transformers import CrossEncoder
 
-    reranker = CrossEncoderReranker.load(folder, 48)
+    reranker = CrossEncoderReranker.load(folder, 48, precision="fp32")
     expected = CrossEncoder(folder, max_length=48).predict(PAIRS, activation_fn=torch.nn.Identity())
     scores = reranker.score(PAIRS)
     assert scores.dtype == np.float32
@@ -53,7 +53,7 @@ def test_the_identity_is_of_weights_tokenizer_and_length(folder: str, tmp_path: 
     same = tiny_cross_encoder(tmp_path / "same", minilm_path)
     assert CrossEncoderReranker.load(same, 48).fingerprint == CrossEncoderReranker.load(folder, 48).fingerprint
     assert CrossEncoderReranker.load(same, 32).fingerprint != CrossEncoderReranker.load(folder, 48).fingerprint
-    used = CrossEncoderReranker.load(folder, 48)
+    used = CrossEncoderReranker.load(folder, 48, precision="fp32")
     used.score(PAIRS)  # sets truncation and padding of the tokenizer
     used._model.save_pretrained(str(tmp_path / "used"))
     assert CrossEncoderReranker.load(str(tmp_path / "used"), 48).fingerprint == used.fingerprint

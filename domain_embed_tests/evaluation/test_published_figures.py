@@ -23,7 +23,6 @@ DATASETS = Path(os.environ.get("DOMAIN_EMBED_DATASETS", Path(__file__).parents[3
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1")
 @pytest.mark.skipif(not (DATASETS / "scifact").is_dir(), reason=f"no scifact in {DATASETS}; set DOMAIN_EMBED_DATASETS")
 def test_scifact_figures_agree_with_the_published_ones(tmp_path: Path) -> None:
     workspace = Workspace(Environment(home=tmp_path), "scifact")

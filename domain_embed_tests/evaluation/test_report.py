@@ -15,6 +15,7 @@ from domain_embed.evaluation.slices import SliceEffect
 from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving
 from domain_embed.evaluation.training_record import TrainingRecord
 from domain_embed_tests.evaluation.scenario import BASE, QRELS, RUNS, TUNED, answer_quality, subject
+from domain_embed_tests.hostile_texts import IN_PAGES
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 VERDICT = Verdict(False, ("Only 3 test queries were measured.", "tuned/dense < base/dense & so on."), objections=1)
@@ -153,6 +154,26 @@ def test_texts_from_outside_are_escaped(html: str) -> None:
     assert "<b>d</b>" not in html
     assert "<script>alert('q')</script>" in page.text
     assert "Shoes <b>d</b>" in page.text
+
+
+def page_of(evidence: Evidence, text: str) -> Page:
+    """The page where every text from outside is this one."""
+    movements = trace_movements(TUNED, BASE, QRELS)
+    return Page(
+        render_html(
+            evidence.model_copy(update={"domain": text}), Verdict(False, (text,)), movements,
+            unjudged(TUNED, movements, QRELS, 10), queries=dict.fromkeys(QRELS, text),
+            passages=dict.fromkeys(("d", "x"), PassageText(text, text)),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", IN_PAGES)
+def test_no_text_does_anything_in_the_page(evidence: Evidence, text: str) -> None:
+    page, harmless = page_of(evidence, text), page_of(evidence, "harmless")
+    assert page.tags == harmless.tags
+    assert [name for name, _ in page.attributes] == [name for name, _ in harmless.attributes]
+    assert " ".join(text.split()) in page.text
 
 
 def test_nothing_is_loaded_from_anywhere(html: str) -> None:

@@ -19,6 +19,8 @@ from domain_embed.evaluation.squad import exact_match, normalized_answer, token_
         ("the", ["tea"], 0.0, 0.0),
         ("", ["a"], 1.0, 1.0),
         ("Größe\u00a0L", ["größe l"], 1.0, 1.0),
+        ("二十四元。", ["二十四元"], 1.0, 1.0),
+        ("每天二十四元", ["二十四元"], 0.0, 2 * 4 / (6 + 4)),
     ],
 )
 def test_scores_of_squad_by_hand(answer: str, references: list[str], exact: float, f1: float) -> None:
@@ -32,4 +34,4 @@ def test_scores_are_shares_and_treat_both_texts_alike(answer: str, reference: st
     assert 0 <= f1 <= 1
     assert f1 == token_f1(reference, [answer])
     assert exact_match(answer, [answer]) == token_f1(answer, [answer]) == 1
-    assert normalized_answer(normalized_answer(answer)) == normalized_answer(answer)
+    assert normalized_answer(" ".join(normalized_answer(answer))) == normalized_answer(answer)

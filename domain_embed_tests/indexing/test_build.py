@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from domain_embed.contracts.ports import Collection, VectorStore
 from domain_embed.contracts.records import Point, embedded_text
 from domain_embed.contracts.tables import PASSAGES
+from domain_embed.encoding import words
+from domain_embed.encoding.bm25 import Analyzer
 from domain_embed.indexing import build
 from domain_embed.indexing.build import BuildReport, build_collection, collection_name, metadata_types
 from domain_embed.settings import SparseSettings
@@ -46,7 +48,7 @@ def build_from(
 
 def stored(collection: Collection) -> list[dict[str, Any]]:
     """Everything a collection holds, as plain values."""
-    points = collection.fetch(sorted(passage_id for passage_id, _ in collection.content_hashes()))
+    points = collection.fetch(sorted(content.passage_id for content in collection.contents()))
     return [as_values(point) for point in points]
 
 
@@ -95,6 +97,48 @@ def test_names_differ_with_model_passages_and_sparse_settings() -> None:
     assert collection_name("a" * 16, "v1", SparseSettings(k1=1.2)) in names
 
 
+GERMAN = (
+    "Der Fahrradkeller ist nachts geschlossen, den Schlüssel hat der Hausmeister im Erdgeschoss.",
+    "Die Waschmaschine läuft nur mit Münzen, die es beim Hausmeister gibt.",
+    "Nach zehn Uhr abends bleibt es im Treppenhaus und in den Höfen still.",
+)
+ENGLISH = (
+    "The bicycle cellar is closed at night, and the janitor on the ground floor has the key.",
+    "The washing machine works with coins only, which the janitor sells on weekdays.",
+)
+CHINESE = ("地下室的自行车房夜间关闭,钥匙在一楼管理员那里。", "洗衣机只能用硬币,管理员那里可以买到。") * 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "language"),
+    [
+        (GERMAN, "german"),
+        (ENGLISH * 10, "english"),
+        (CHINESE, "none"),  # there is no stemmer for it
+        (GERMAN + ENGLISH, "none"),
+        (("Keller", "Hof", "Treppe") * 10, "none"),  # together long enough, and in no language for sure
+        (("Fahrrad im Keller abstellen", "Wo ist der Schlüssel?", "Müll wird am Dienstag abgeholt") * 5, "german"),
+        (("0x80070005", "v1.2"), "none"),
+        ((), "none"),
+    ],
+)
+def test_the_passages_decide_stemmer_and_stop_words(store: VectorStore, texts: Sequence[str], language: str) -> None:
+    passages = [Passage(f"p{n}", "", text, "t", 2020) for n, text in enumerate(texts)]
+    table = MemoryTable(passages_table(passages), "v1")
+    report = build_collection(store, FakeEncoder(), "base", table, SparseSettings(language="auto"), MemoryCache())
+    info = store.open(report.info.name).info
+    assert (info.sparse_language, info.words_version) == (language, words.VERSION)
+    if texts:
+        [point] = store.open(info.name).fetch(["p0"])
+        assert point.sparse.indices.tolist() == Analyzer(language).query_vector(texts[0]).indices.tolist()
+
+
+def test_another_definition_of_a_word_makes_another_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = collection_name("a" * 16, "v1", SPARSE)
+    monkeypatch.setattr(words, "VERSION", words.VERSION + 1)
+    assert collection_name("a" * 16, "v1", SPARSE) != now
+
+
 def test_a_changed_document_embeds_only_its_own_text(store: VectorStore) -> None:
     cache = MemoryCache()
     before = build_from(store, FakeEncoder(), cache)
@@ -123,7 +167,7 @@ def test_removed_and_added_documents_are_gone_and_there(store: VectorStore) -> N
     new = Passage("new", "New", "Something else.", "data", 2025)
     report = build_from(store, encoder := FakeEncoder(), cache, [*CORPUS[1:], new], "v2")
     assert encoder.embedded == ["New Something else."]
-    ids = {passage_id for passage_id, _ in store.open(report.info.name).content_hashes()}
+    ids = {content.passage_id for content in store.open(report.info.name).contents()}
     assert ids == {passage.passage_id for passage in CORPUS[1:]} | {"new"}
 
 
@@ -202,10 +246,10 @@ def test_a_killed_build_on_disk_is_invisible_and_goes_on_where_it_was(tmp_path: 
 # --- metadata types -------------------------------------------------------------------------------------
 
 
-def types_of(*metadata: dict[str, Any]) -> dict[str, str]:
+def types_of(*metadata: dict[str, Any], groups_field: str | None = None) -> dict[str, str]:
     row = {"doc_id": "d", "title": "", "text": "t", "content_hash": "h"}
     rows = [{**row, "passage_id": str(n), "metadata": json.dumps(one)} for n, one in enumerate(metadata)]
-    return metadata_types(MemoryTable(pa.Table.from_pylist(rows, schema=PASSAGES)))
+    return metadata_types(MemoryTable(pa.Table.from_pylist(rows, schema=PASSAGES)), groups_field)
 
 
 @pytest.mark.parametrize(
@@ -245,5 +289,58 @@ def test_keys_of_nested_objects_are_named_by_their_path() -> None:
     assert types_of(metadata) == {"owner.lead.age": "int", "owner.since": "date", "owner.team": "str"}
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["hr", 5], "str"),
+        (["hr", {"deep": 1}], "str"),
+        ([["hr", 5], ["ops"]], "str"),
+        (["2024-01-01"], "str"),
+        (["2024-01-01", 1], "str"),
+        ([["hr"], [["nested"]], None], "str"),
+        ([5, 6], "int"),
+        ([{"deep": 1}], None),
+        ([5, True], None),
+    ],
+)
+def test_groups_are_texts_as_soon_as_one_of_them_is(values: list[Any], expected: str | None) -> None:
+    assert types_of(*({"key": value} for value in values), groups_field="key").get("key") == expected
+    nested = ({"owner": {"key": value}} for value in values)
+    assert types_of(*nested, groups_field="owner.key").get("owner.key") == expected
+
+
+def test_a_key_that_no_store_can_name_is_no_key_to_filter_on() -> None:
+    assert types_of({"a\\b": "x", 'a"b': "y", "c": "z"}) == {"c": "str"}
+
+
 def test_types_are_named_in_order_of_their_keys() -> None:
     assert list(types_of({"b": 1, "a": "x"}, {"c": True}).items()) == [("a", "str"), ("b", "int"), ("c", "bool")]
+
+
+def test_a_collection_that_was_amended_is_not_taken_for_the_one_its_name_says() -> None:
+    store, encoder, cache, table = QdrantStore.in_memory(), FakeEncoder(), MemoryCache(), MemoryTable(passages_table())
+
+    def build(passages: MemoryTable = table) -> BuildReport:
+        return build_collection(store, encoder, "base", passages, SparseSettings(), cache)
+
+    first = build().info.name
+    store.set_alias("live", first)
+    gone, *left = CORPUS
+    store.amend(first, remove=[gone.passage_id], metadata={})
+    again = build()  # the document has come back, and with it the version of the passages
+    assert (again.info.name, again.embedded, again.reused) == (f"{first}-2", 0, len(CORPUS))
+    assert store.open(again.info.name).count() == len(CORPUS)
+    assert store.open(store.alias("live") or "").count() == len(left)
+    assert build().info == again.info
+    store.amend(again.info.name, remove=[], metadata={left[0].passage_id: {"team": "legal"}})
+    assert build().info.name == f"{first}-3"
+
+
+def test_a_collection_that_was_amended_and_holds_these_very_passages_is_used() -> None:
+    store, encoder, table = QdrantStore.in_memory(), FakeEncoder(), MemoryTable(passages_table())
+    first = build_collection(store, encoder, "base", table, SparseSettings(), MemoryCache()).info
+    changed = CORPUS[0]
+    store.amend(first.name, remove=[], metadata={changed.passage_id: {"team": "legal", "year": changed.year}})
+    store.amend(first.name, remove=[], metadata={changed.passage_id: {"team": changed.team, "year": changed.year}})
+    again = build_collection(store, encoder, "base", table, SparseSettings(), MemoryCache())
+    assert (again.info.name, again.embedded) == (first.name, 0)

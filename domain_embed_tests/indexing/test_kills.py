@@ -59,7 +59,7 @@ def content(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"live": store.alias(LIVE)}
     for info in store.collections():
         reader = store.open(info.name)
-        points = reader.fetch(sorted(passage_id for passage_id, _ in reader.content_hashes()))
+        points = reader.fetch(sorted(content.passage_id for content in reader.contents()))
         found[info.name] = [
             (p.passage_id, p.text, p.content_hash, p.dense.round(5).tolist(), p.sparse.indices.tolist()) for p in points
         ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -32,7 +33,7 @@ def good() -> Collection:
 
 
 def failed(findings: Sequence[ParityFinding]) -> dict[str, str]:
-    names = ["model", "count", "passages", "content", "query encoder", "vectors", "index"]
+    names = ["model", "count", "passages", "content", "metadata", "query encoder", "vectors", "index"]
     assert [finding.name for finding in findings] == names[: len(findings)]
     return {finding.name: finding.detail for finding in findings if not finding.passed}
 
@@ -66,6 +67,7 @@ def test_a_good_collection_passes_everything(good: Collection) -> None:
         "40 of 40",
         "0 missing, 0 too many",
         "0 differ",
+        "0 differ",
         "lowest cosine 1.0000 of fixed texts",
         "lowest cosine 1.0000 over 32 passages",
         "1.000 of the 10 nearest are found",
@@ -74,6 +76,19 @@ def test_a_good_collection_passes_everything(good: Collection) -> None:
 
 def test_another_fingerprint_alone(good: Collection) -> None:
     assert check(good, FakeEncoder("0" * 16)) == {"model": f"{'f' * 16} and {'0' * 16}"}
+
+
+def test_other_metadata_alone(good: Collection) -> None:
+    first, second, *rest = CORPUS
+    moved = [first._replace(team="legal"), second._replace(year=1), *rest]
+    assert check(good, FakeEncoder(), moved) == {"metadata": "2 differ"}
+
+
+def test_another_document_alone(good: Collection) -> None:
+    table = passages_table()
+    elsewhere = pa.array(["elsewhere", *table["doc_id"].to_pylist()[1:]])
+    table = table.set_column(table.schema.get_field_index("doc_id"), table.schema.field("doc_id"), elsewhere)
+    assert failed(check_parity(good, MemoryTable(table), FakeEncoder())) == {"metadata": "1 differ"}
 
 
 def test_missing_passages(good: Collection) -> None:

@@ -55,6 +55,8 @@ def test_what_is_clicked_is_positive_and_what_is_passed_over_for_it_is_not(tmp_p
     [source] = report.sources.values()
     assert source.left_out == {"query and passage neither attractive nor passed over": 1}
     assert source.samples == [("query and passage neither attractive nor passed over", "make tea | below")]
+    query_id = query_id_of("make tea")
+    assert source.recorded == [("query and passage neither attractive nor passed over", f"{query_id} | below")]
     assert source.examination is not None
     assert source.examination.by_position[1] == 1.0
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.secrets import SecretUrl
 from domain_embed.judgments import endpoint as endpoint_module
 from domain_embed.judgments.endpoint import MAX_REFUSALS, Address, Endpoint, RateLimit
 from domain_embed_tests.judgments.chat_server import MODEL, Reply, chat_server, fails, says, sends
@@ -156,7 +157,8 @@ def test_variables_that_cannot_be_used_are_named(variables: dict[str, str], prob
 
 def test_the_settings_model_goes_before_the_variable_and_the_key_is_not_shown() -> None:
     address = Address.read("mine", {"OPENAI_MODEL": "other", "OPENAI_API_KEY": " secret\n"})
-    assert (address.model, address.key, address.url) == ("mine", "secret", "https://api.openai.com/v1")
+    assert (address.model, address.key.reveal()) == ("mine", "secret")
+    assert address.url == SecretUrl("https://api.openai.com/v1")
     assert "secret" not in repr(address)
 
 

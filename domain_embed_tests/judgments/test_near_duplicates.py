@@ -88,6 +88,12 @@ def test_punctuation_alone_is_compared_as_it_is() -> None:
     assert pairs_of(["???", "!!!", "???", ""], 0.9) == {(0, 2)}
 
 
+def test_marks_tell_words_apart_and_what_only_shows_does_not() -> None:
+    hindi = "सीट के नीचे लगे कोड को फ़ोन से स्कैन करें"
+    assert pairs_of([hindi, hindi.replace("\u0940", "").replace("\u0947", ""), f"{hindi}।"], 0.9) == {(0, 2)}
+    assert pairs_of(["Donau\u00addampf\u200bschiff", "Donaudampfschiff"], 1.0) == {(0, 1)}
+
+
 def test_many_copies_make_few_pairs() -> None:
     assert pairs_of(["the same text"] * 500, 0.9) == {(0, number) for number in range(1, 500)}
 

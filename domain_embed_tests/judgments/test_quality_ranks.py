@@ -5,6 +5,7 @@ import math
 import pytest
 
 from domain_embed.contracts.errors import ModelMismatchError
+from domain_embed.corpus.tokens import TokenCounter
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.judgments.quality.difficulty import Difficulty, check_difficulty, measure_difficulty
 from domain_embed.judgments.quality.inflation import Inflation, measure_inflation
@@ -48,6 +49,22 @@ def test_a_positive_far_down_in_both_rankings_is_suspect(fan: Rankers) -> None:
     check_suspects(rows, fan, SETTINGS, findings)
     detail = "“ask” → “text10”: rank 11 of 40 by the base model, not among the first 10 by BM25"
     assert found(findings, "suspect_label") == [("judgment", "q2", "text10", detail)]
+
+
+def test_a_model_that_cannot_read_a_text_accuses_nobody(minilm: TorchEncoder) -> None:
+    texts = {one.passage_id: one.text for one in scenario.CORPUS} | {"zh": "请用手机扫描车座下的二维码"}
+    rankers = Rankers(collection_of(passages(texts), minilm), minilm)
+    rows = judged(
+        ("q1", "how is a lock opened", "zh"),
+        ("q2", "出租自行车", "pg-vacuum"),
+        ("q3", "cert-chain of an issuer", "pg-vacuum"),
+    )
+    findings, counter = everything_on(), TokenCounter(minilm.tokenizer)
+    check_suspects(rows, rankers, SETTINGS, findings, counter)
+    assert [query_id for _, query_id, _, _ in found(findings, "suspect_label")] == ["q3"]
+    check_suspects(rows[:0], rankers, SETTINGS, everything_on(), counter)
+    check_suspects(rows[:2], rankers, SETTINGS, findings, counter)
+    assert findings.counts["suspect_label"] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The quality report: everything at once on a real domain, its verdict, and its page."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.notes import Note
 from domain_embed.contracts.tables import FINDINGS
 from domain_embed.corpus.tokens import TokenCounter
 from domain_embed.encoding.encoder import TorchEncoder
@@ -17,6 +19,8 @@ from domain_embed.judgments.splits import split_judgments
 from domain_embed.settings import QualitySettings, SplitSettings
 from domain_embed_tests import scenario
 from domain_embed_tests.encoding.fakes import MemoryTable
+from domain_embed_tests.evaluation.test_report import Page
+from domain_embed_tests.hostile_texts import IN_PAGES
 from domain_embed_tests.judgments.quality_material import (
     collection_of,
     everything_on,
@@ -40,8 +44,8 @@ def material(splits: MemoryTable | None = None) -> Material:
 def examined(
     minilm: TorchEncoder, of: Material, settings: QualitySettings, splits: SplitSettings = scenario.SETTINGS.splits
 ) -> QualityReport:
-    count = TokenCounter(minilm.tokenizer).count
-    return examine(of, collection_of(PASSAGES, minilm), minilm, count, 64, settings, splits)
+    counter = TokenCounter(minilm.tokenizer)
+    return examine(of, collection_of(PASSAGES, minilm), minilm, counter, 64, settings, splits)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +148,11 @@ def test_all_of_it_is_json(clean: QualityReport) -> None:
 
 
 def test_the_page_says_verdict_cost_and_remedy_and_shows_the_culprits() -> None:
-    html = render_html(with_findings({"short_text": SHOWN_PER_CHECK + 7}), "shop & co")
+    html = render_html(
+        with_findings({"short_text": SHOWN_PER_CHECK + 7}),
+        "shop & co",
+        {"documents": [Note("left out: 1 file", ("<b>.adoc: no reader",))]},
+    )
     assert "<h1>shop &amp; co</h1>" in html
     assert "1,234 passages" in html
     for words in (CHECKS["short_text"].title, CHECKS["short_text"].cost, CHECKS["short_text"].remedy):
@@ -152,10 +160,24 @@ def test_the_page_says_verdict_cost_and_remedy_and_shows_the_culprits() -> None:
     assert html.count("&lt;b&gt;culprit&lt;/b&gt;") == SHOWN_PER_CHECK
     assert "<b>culprit" not in html
     assert "and 7 more" in html
+    assert "documents: left out: 1 file" in html
+    assert "&lt;b&gt;.adoc: no reader" in html
+
+
+@pytest.mark.parametrize("text", IN_PAGES)
+def test_no_text_does_anything_in_the_page(text: str) -> None:
+    findings = everything_on()
+    findings.add("short_text", "passage", text, query_id=text, passage_id=text)
+    report = replace(with_findings({"short_text": 1}), findings=findings.table())
+    page = Page(render_html(report, text, {"documents": (Note(text, (text,)),)}))
+    assert not {"script", "img", "svg", "iframe"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name == "autofocus"]
+    assert not [value for name, value in page.attributes if name == "href" and not str(value).startswith("#")]
+    assert " ".join(text.split()) in page.text
 
 
 def test_the_page_loads_nothing(clean: QualityReport) -> None:
-    html = render_html(clean, "runbooks")
+    html = render_html(clean, "runbooks", {})
     assert "http" not in html.replace("http-equiv", "")
     assert "<script" not in html
     assert "Nothing stops a run" in html

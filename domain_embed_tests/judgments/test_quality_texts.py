@@ -2,19 +2,25 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.corpus.tokens import TokenCounter
+from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.encoding.languages import language_of
 from domain_embed.judgments.quality import findings as collecting
 from domain_embed.judgments.quality.balance import check_classes, check_sources
 from domain_embed.judgments.quality.checks import CHECKS, severities
 from domain_embed.judgments.quality.findings import Findings, quoted
-from domain_embed.judgments.quality.languages import check_languages, language_of
+from domain_embed.judgments.quality.languages import check_languages
 from domain_embed.judgments.quality.pairs import check_copied, check_cut
 from domain_embed.judgments.quality.passages import check_passages
 from domain_embed.judgments.quality.personal import check_personal_data
 from domain_embed.judgments.quality.queries import check_contradictions, check_queries
+from domain_embed.judgments.quality.unread import Unread, check_unread
 from domain_embed.settings import QualitySettings
 from domain_embed_tests import scenario
 from domain_embed_tests.judgments.quality_material import everything_on, found, judged, labels, passages
@@ -128,6 +134,24 @@ def test_words_are_compared_whole() -> None:
     assert found(findings, "copied_query") == []
 
 
+@pytest.mark.parametrize(
+    ("passage", "copied", "other"),
+    [
+        ("请用手机扫描车座下的二维码,环形锁自动打开。", "扫描车座下的二维码", "扫描车座上的二维码"),
+        ("सीट के नीचे लगे कोड को अपने फ़ोन से धीरे धीरे स्कैन करें", "नीचे लगे कोड को अपने फ़ोन से धीरे", "नीचे लगी कोड को अपने फ़ोन से धीरे"),
+        (
+            "Der Schlu\u0308ssel liegt fu\u0308r alle im Schu\u00adppen hinter dem Haus",
+            "schlüssel liegt für alle im schuppen hinter dem",
+            "schlussel liegt für alle im schuppen hinter dem",
+        ),
+    ],
+)  # fmt: skip
+def test_copies_are_found_in_any_script(passage: str, copied: str, other: str) -> None:
+    findings = everything_on()
+    check_copied(judged(("q1", copied, "a"), ("q2", other, "a")), passages({"a": passage}), SETTINGS, findings)
+    assert [query_id for _, query_id, _, _ in found(findings, "copied_query")] == ["q1"]
+
+
 def test_positives_beyond_the_limit_say_how_much_is_lost() -> None:
     table = passages({"a": "word " * 40, "b": "word " * 20, "c": "word " * 100, "d": "short"})
     rows = judged(("q1", "x", "a"), ("q2", "y", "b"), ("q3", "z", "d"))
@@ -135,6 +159,50 @@ def test_positives_beyond_the_limit_say_how_much_is_lost() -> None:
     check_cut(rows, table, words, 20, findings)
     detail = f"40 tokens, the model reads 20, 50 % are lost: {quoted('word ' * 40)}"
     assert found(findings, "cut_positive") == [("passage", None, "a", detail)]
+
+
+# --- what the model can read ---------------------------------------------------------------------------
+
+CHINESE = "请用手机扫描车座下的二维码"
+
+
+@pytest.fixture(scope="module")
+def counter(minilm: TorchEncoder) -> TokenCounter:
+    return TokenCounter(minilm.tokenizer)
+
+
+def test_texts_of_unknown_characters_are_findings_and_a_single_sign_is_none(counter: TokenCounter) -> None:
+    findings = everything_on()
+    rows = judged(("q1", "怎么打开车锁", "a"), ("q2", "open the lock 🔒", "a"), ("q3", "Öffnen der Schlösser", "a"))
+    unread = check_unread(rows, passages({"a": LONG, "zh": CHINESE}), counter, SETTINGS, findings)
+    assert found(findings, "unread_text") == [
+        ("passage", None, "zh", f"the model does not know 9 of 13 tokens: {quoted(CHINESE)}"),
+        ("query", "q1", None, "the model does not know 6 of 6 tokens: “怎么打开车锁”"),
+    ]
+    assert unread == Unread(passages=9 / (13 + 26), queries=7 / (6 + 4 + 7))
+    assert unread.language
+
+
+def test_an_english_domain_is_read(counter: TokenCounter) -> None:
+    findings = everything_on()
+    assert check_unread(CLEAN_JUDGED, CLEAN, counter, SETTINGS, findings) == Unread(0.0, 0.0)
+    assert not Unread(0.0, 0.0).language
+    assert found(findings, "unread_text") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (models.WordPiece({"[U]": 0, "a": 1}, unk_token="[U]"), [(1, 2), (0, 0)]),
+        (models.WordLevel({"a": 0, "[U]": 1}, unk_token="[U]"), [(1, 2), (0, 0)]),
+        (models.Unigram([("<unk>", 0.0), ("a", -1.0)], 0, byte_fallback=False), [(1, 2), (0, 0)]),
+        (models.BPE({"a": 0, "x": 1}, []), [(0, 1), (0, 0)]),  # it drops what it does not know
+    ],
+)
+def test_every_kind_of_vocabulary_says_what_it_lacks(model: Any, expected: list[tuple[int, int]]) -> None:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert TokenCounter(tokenizer).unknown(["a 锁", ""]) == expected
 
 
 # --- languages and personal data ------------------------------------------------------------------------

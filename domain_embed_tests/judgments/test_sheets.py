@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from domain_embed.judgments.sheets import (
     read_sheet,
     write_sheet,
 )
+from domain_embed.judgments.spreadsheets import cells_to_bytes
 from domain_embed_tests.encoding.fakes import MemoryTable
 
 TEA = Item("q1", "make tea", "p-tea", "Tea", "Boil water.", "low confidence", "clicks", 1, 0.25)
@@ -48,7 +50,7 @@ def rows_of(path: Path) -> Rows:
     """The cells of a sheet, header first, as a spreadsheet shows them."""
     if path.suffix == ".xlsx":
         return [["" if value is None else value for value in row] for row in load_workbook(path).active.values]
-    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+    return list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")))
 
 
 def save(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
@@ -175,6 +177,15 @@ def test_line_ends_that_excel_writes_its_own_way_are_line_ends(tmp_path: Path) -
     assert read_sheet(path).decisions[0].note == "one\r\ntwo _x0041_"
 
 
+@pytest.mark.parametrize("text", ["_x003D_1+1", "_x000D_", "_x005F_", "a_X0040_b", "_x005F_x000D_", "_x_", "_x00_"])
+def test_a_text_that_looks_like_excels_own_way_stays_what_it_is(tmp_path: Path, text: str) -> None:
+    path = exported(tmp_path, ".xlsx", [replace(TEA, query=text)])
+    shown = load_workbook(path).active["A2"].value
+    assert re.sub("_x([0-9A-Fa-f]{4})_", lambda match: chr(int(match[1], 16)), shown, flags=re.IGNORECASE) == text
+    decide(path, {"decision": "relevant", "note": shown})
+    assert read_sheet(path).decisions[0].note == text
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
 def test_csv_is_understood_as_excel_saves_it(tmp_path: Path, delimiter: str, encoding: str) -> None:
@@ -190,7 +201,7 @@ def test_csv_starts_with_the_mark_that_tells_excel_its_encoding(tmp_path: Path) 
     assert exported(tmp_path, ".csv").read_bytes().startswith(b"\xef\xbb\xbfquery,passage,")
 
 
-DANGEROUS = ["=1+1", "+49 30", "-1", "@SUM(A1)", "\t=1", "＝1", "'=1", "'quoted'", "plain"]
+DANGEROUS = ["=1+1", "+49 30", "-1", "@SUM(A1)", "＝1", "'=1", "'quoted'", "plain"]
 
 
 @SUFFIXES
@@ -206,6 +217,108 @@ def test_no_cell_is_a_formula_and_none_is_changed_by_that(tmp_path: Path, suffix
     assert (decision.query, decision.note) == (text, text.strip())
     if suffix == ".xlsx":
         assert load_workbook(path).active["A2"].data_type == "s"
+
+
+ATTACKS = [
+    "=1+1", "+1+1", "-1+1", "@SUM(A1)", "=cmd|'/C calc'!A0", "-2+3+cmd|' /C calc'!A0",
+    '=HYPERLINK("http://e.example","x")', "＝1", "＋1+1", "－1+1", "＠SUM(A1)", "﹦1", "=1\n=2", "=", "@", "- item",
+    "+49 30 1234", "-1-1", "+1|' /C calc'!A0", "-1 |x", "-\u0661",
+]  # fmt: skip
+BEFORE = [
+    "",
+    " ",
+    "  ",
+    "\t",
+    "\r",
+    "\n",
+    "\r\n",
+    '"',
+    '""',
+    "'",
+    "''",
+    "\xa0",
+    "\u3000",
+    "\u200b",
+    "\ufeff",
+    "\xad",
+    '" ',
+    " '",
+]
+HIDDEN_IN = [
+    "",
+    "a;",
+    "a; ",
+    'a;"',
+    "a,",
+    "a, ",
+    "a\t",
+    "a\n",
+    "a\r\n",
+    "a|",
+    "a;'",
+    "a;;",
+    ";",
+    "a\n\n",
+    "a;\t",
+    "x,y;z\t",
+]
+
+
+def is_formula(cell: str) -> bool:
+    """Whether some spreadsheet might take a cell for one: blanks and quotes before it do not count."""
+    start = cell.lstrip('\t\r\n \xa0\u3000\u200b\ufeff\xad"')
+    plain = re.fullmatch(r"[+-][0-9]+([.,][0-9]+)?\s*", start.rstrip('"'))
+    return start.startswith(tuple("=+-@＝＋－＠﹦﹢﹣﹫")) and not plain
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_cell_is_a_formula_by_whatever_delimiter_a_sheet_is_cut(tmp_path: Path, attack: str, delimiter: str) -> None:
+    texts = [place + before + attack for place in HIDDEN_IN for before in BEFORE]
+    items = [Item("q", text, f"p{n}", text, text, text, text, 1, 0.5) for n, text in enumerate(texts)]
+    content = exported(tmp_path, ".csv", items).read_bytes().decode("utf-8-sig")
+    for row in csv.reader(io.StringIO(content, newline=""), delimiter=delimiter):
+        assert not [cell for cell in row if is_formula(cell)]
+
+
+@SUFFIXES
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_texts_come_back_as_they_were(tmp_path: Path, suffix: str, attack: str) -> None:
+    texts = [place + before + attack for place in HIDDEN_IN for before in BEFORE]
+    items = [Item("q", text, f"p{n}", "", text, "", "", 1, 0.5) for n, text in enumerate(texts)]
+    path = exported(tmp_path, suffix, items)
+    cells = [row[0] for row in rows_of(path)[1:]]
+    decide(path, *({"decision": "relevant", "note": cell} for cell in cells))
+    for text, found in zip(texts, read_sheet(path).decisions, strict=True):
+        assert (found.query, found.note.replace("\r\n", "\n")) == (text, text.strip().replace("\r\n", "\n"))
+
+
+@given(text=st.text(alphabet="=-+@1 ,;\t\n\"'a|", max_size=12))
+@SUFFIXES
+def test_any_text_is_no_formula_and_comes_back(tmp_path: Path, suffix: str, text: str) -> None:
+    path = exported(tmp_path, suffix, [replace(TEA, query=f"{text}.", text=text), replace(EGG, query=text + "x")])
+    if suffix == ".csv":
+        for delimiter in ",;\t|":
+            content = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
+            assert not [cell for row in csv.reader(content, delimiter=delimiter) for cell in row if is_formula(cell)]
+    decide(path, {"decision": "relevant", "note": rows_of(path)[1][0]})
+    assert read_sheet(path).decisions[0].note == f"{text}.".strip()
+
+
+@pytest.mark.parametrize("number", [-1, -0.5, -1e-7, 3.25])
+@SUFFIXES
+def test_numbers_stay_numbers(tmp_path: Path, suffix: str, number: float) -> None:
+    (tmp_path / f"n{suffix}").write_bytes(cells_to_bytes(suffix, ["n", "t"], [[number, "a, -5; -7.5"]], {}))
+    [_, (found, text)] = rows_of(tmp_path / f"n{suffix}")
+    assert float(found) == number
+    assert text == "a, -5; -7.5"
+    assert suffix == ".csv" or isinstance(found, int | float)
+
+
+def test_a_text_of_nothing_but_delimiters_takes_no_time(tmp_path: Path) -> None:
+    for text in ("\n" * 15_000 + "x", ";=" * 7_000, "'" * 15_000 + "x", "; " * 7_000 + "-1" * 500):
+        path = exported(tmp_path, ".csv", [replace(TEA, text=text)])
+        assert read_sheet(path).undecided == 1
 
 
 @SUFFIXES

@@ -162,10 +162,37 @@ def test_a_carved_validation_split_shares_nothing_with_train() -> None:
     assert (leakage.queries["train & validation"], leakage.positives["train & validation"]) == (0, 0)
 
 
-def test_judgments_without_a_given_split_are_named() -> None:
-    table = judgments([("a", "1"), ("b", "2"), ("c", "3")], ["train", None, "test"])
-    with pytest.raises(InputError, match="`given`, but these queries have no split: id of b\n"):
-        parted(table, GIVEN)
+def test_a_judgment_without_a_given_split_trains_unless_its_query_is_held_out() -> None:
+    long = "how do I open the lock of a bicycle that was returned too late"
+    pairs = [("a", "1"), ("b", "2"), ("c", "3"), ("C ", "4"), ("d", "5"), (long, "6"), (f"{long}?", "7"), ("e", "3")]
+    given_splits = ["train", None, "test", None, "validation", "test", None, None]
+    found = parted(judgments(pairs, given_splits), GIVEN)["split"].to_pylist()
+    assert found == ["train", "train", "test", "test", "validation", "test", "test", "train"]
+
+
+def test_given_needs_a_split_somewhere() -> None:
+    with pytest.raises(InputError, match="`given`, but no judgment has a split\n"):
+        parted(judgments([("a", "1"), ("b", "2")], [None, None]), GIVEN)
+
+
+def test_a_missing_test_split_is_taken_out_of_train_and_stays() -> None:
+    pairs = [(f"question {n}", f"passage {n}") for n in range(2000)]
+    given_splits = ["validation" if n % 4 == 0 else "train" for n in range(2000)]
+    before = parted(judgments(pairs, given_splits), GIVEN)
+    found = before["split"].to_pylist()
+    assert [split == "validation" for split in found] == [split == "validation" for split in given_splits]
+    assert found.count("test") / 1500 == pytest.approx(0.2, abs=0.03)
+
+    smaller = GIVEN.model_copy(update={"test": 0.05})
+    after = parted(judgments(pairs, given_splits), smaller, before)["split"].to_pylist()
+    assert [split == "test" for split in after] == [split == "test" for split in found]
+
+
+def test_validation_and_test_are_both_taken_out_of_train() -> None:
+    pairs = [(f"question {n}", f"passage {n}") for n in range(2000)]
+    found = parted(judgments(pairs, ["train"] * 2000), GIVEN)["split"].to_pylist()
+    shares = [found.count(name) / 2000 for name in ("train", "validation", "test")]
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.03)
 
 
 # --- empty splits ------------------------------------------------------------------------------------------

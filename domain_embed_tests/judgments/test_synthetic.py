@@ -11,24 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain_embed.contracts.access import WithoutGroups
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.records import Hit, Mode
 from domain_embed.contracts.tables import LABELS, PASSAGES, content_hash
 from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.encoding.words import words
 from domain_embed.indexing.build import build_collection
 from domain_embed.judgments.draw import draw_passages
 from domain_embed.judgments.prompt import Prompt
-from domain_embed.judgments.query_filters import QueryFilter, is_copied, words_of
+from domain_embed.judgments.query_filters import QueryFilter, is_copied
 from domain_embed.judgments.sources import query_id_of
-from domain_embed.judgments.synthetic import SyntheticReport, make_synthetic
+from domain_embed.judgments.synthetic import NOT_SENT, SyntheticReport, make_synthetic
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import RetrievalSettings, SparseSettings, SyntheticSettings
+from domain_embed.settings import AccessSettings, RetrievalSettings, SparseSettings, SyntheticSettings
 from domain_embed.stores.qdrant import QdrantStore
 from domain_embed_tests.encoding.fakes import MemoryCache, MemoryTable
 from domain_embed_tests.judgments.chat_server import MODEL, Reply, chat_server, fails, says
 
 HEADINGS = SyntheticSettings(source="headings")
 ENDPOINT = SyntheticSettings(source="endpoint", requests_per_minute=1_000_000)
+OPEN = AccessSettings()
 VERSION = Prompt.read(None, Path()).version
 
 
@@ -37,6 +40,7 @@ class Passage(NamedTuple):
     title: str
     text: str
     heading: str = ""
+    metadata: str = "{}"
 
 
 TEA = Passage("tea", "Hot drinks > Green tea", "Boil water, wait a minute, pour it over the leaves.", "Green tea")
@@ -54,7 +58,7 @@ def table(*passages: Passage) -> MemoryTable:
     rows = [
         {
             "passage_id": one.passage_id, "doc_id": one.passage_id, "title": one.title, "text": one.text,
-            "metadata": "{}", "content_hash": content_hash(one.title, one.text), "heading": one.heading,
+            "metadata": one.metadata, "content_hash": content_hash(one.title, one.text), "heading": one.heading,
             "start": 0, "end": len(one.text),
         }
         for one in passages
@@ -100,11 +104,12 @@ class Maker:
         judged_queries: Sequence[str] = (),
         ranker: FixedRanker | Searcher | None = None,
         variables: Mapping[str, str] | None = None,
+        access: AccessSettings = OPEN,
     ) -> Made:
         report = SyntheticReport()
         batches = make_synthetic(
             table(*passages), judged, settings, self.folder, self.cache, ranker, report,
-            judged_queries=judged_queries, variables=variables or {},
+            judged_queries=judged_queries, variables=variables or {}, may_be_sent=access.may_be_sent,
         )  # fmt: skip
         return Made([row for batch in _checked(batches) for row in batch.to_pylist()], report)
 
@@ -381,12 +386,12 @@ def test_of_each_reason_a_few_samples_are_kept(make: Maker) -> None:
     ],
 )
 def test_copied_is_measured_by_the_longest_common_piece(query: str, share: float, copied: bool) -> None:
-    assert is_copied(words_of(query), words_of(TEA.text), share) is copied
+    assert is_copied(words(query), words(TEA.text), share) is copied
 
 
 def test_scripts_without_spaces_are_measured_by_character() -> None:
-    assert words_of("Über-Größe 2") == ["über", "grösse", "2"]
-    assert words_of("绿茶多少度") == list("绿茶多少度")
+    assert words("Über-Größe 2") == ["über", "grösse", "2"]
+    assert words("绿茶多少度") == list("绿茶多少度")
     assert QueryFilter([], 3, 0.8).objection("绿茶多少度", "水温八十度。") is None
     assert QueryFilter([], 3, 0.8).objection("水温八十度", "水温八十度。") == "copied from the passage"
 
@@ -431,3 +436,31 @@ def test_the_search_that_serves_is_the_ranker(make: Maker, minilm: TorchEncoder)
         made = make([TEA], settings, ranker=searcher, variables=server.variables)
     assert made.pairs == [("tea", "what temperature for sencha")]
     assert made.report.samples == [("does not find its passage", stray, "tea")]
+
+
+# --- what a language model may read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("without_groups", "groups", "sent"),
+    [
+        ("nobody", (), set()),
+        ("everybody", (), {"egg"}),
+        ("nobody", ("guests",), {"coffee"}),
+        ("everybody", ("guests", "5"), {"coffee", "egg"}),
+    ],
+)
+def test_a_passage_is_sent_only_where_the_models_groups_may_see_it(
+    make: Maker, without_groups: WithoutGroups, groups: tuple[str, ...], sent: set[str]
+) -> None:
+    kitchen = [
+        TEA._replace(metadata='{"groups": 5}'), COFFEE._replace(metadata='{"groups": ["cooks", "guests"]}'), EGG,
+    ]  # fmt: skip
+    access = AccessSettings(groups_field="groups", without_groups=without_groups, language_model_groups=groups)
+    with chat_server(writes) as served:
+        made = make(kitchen, ENDPOINT, variables=served.variables, access=access)
+        assert {passage_in(prompt) for prompt in served.prompts} == sent
+        assert made.report.left_out[NOT_SENT] == 3 - len(sent)
+        assert {target for target, _ in made.pairs} == sent
+        make(kitchen, ENDPOINT, variables=served.variables)
+        assert {passage_in(prompt) for prompt in served.prompts} == {"tea", "coffee", "egg"}

@@ -69,6 +69,8 @@ def test_long_messages_are_cut_to_their_first_words(tmp_path: Path) -> None:
     assert (
         query_of(tmp_path, {"subject": "Leak", "text": "it drips all night long"}, max_words=4) == "Leak it drips all"
     )
+    chinese = {"subject": "车锁打不开", "text": "扫码之后没有反应"}
+    assert query_of(tmp_path, chinese, max_words=7) == "车锁打不开 扫码"
 
 
 def test_the_customer_may_have_another_name(tmp_path: Path) -> None:

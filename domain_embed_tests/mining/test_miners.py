@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from domain_embed.contracts.errors import InputError, StoreError
+from domain_embed.contracts.records import StoredContent
 from domain_embed.contracts.tables import HARD_NEGATIVES
 from domain_embed.mining.hard_negatives import SecondRound, mine_hard_negatives
 from domain_embed.mining.miners import nearest
@@ -227,8 +228,8 @@ def test_a_store_may_page_ids_and_vectors_in_any_order(tmp_path: Path) -> None:
     class Shuffled:
         info = stored.info
 
-        def content_hashes(self) -> Any:
-            return iter(sorted(stored.content_hashes(), key=lambda pair: "gabfced".index(pair[0])))
+        def contents(self) -> Any:
+            return iter(sorted(stored.contents(), key=lambda content: "gabfced".index(content.passage_id)))
 
         def dense_vectors(self) -> Any:
             for page_ids, vectors in stored.dense_vectors():
@@ -243,8 +244,9 @@ def test_a_store_may_page_ids_and_vectors_in_any_order(tmp_path: Path) -> None:
 
 def test_an_id_that_stands_twice_is_refused() -> None:
     class Twice:
-        def content_hashes(self) -> Any:
-            return iter([("a", "one"), ("b", "two"), ("a", "three")])
+        def contents(self) -> Any:
+            texts = (("a", "one"), ("b", "two"), ("a", "three"))
+            return iter(StoredContent(passage_id, passage_id, text, {}) for passage_id, text in texts)
 
     with pytest.raises(StoreError, match="two passages have the same id"):
         PassageRows.of(Twice())  # type: ignore[arg-type]

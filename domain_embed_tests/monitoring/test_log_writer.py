@@ -89,9 +89,13 @@ class Said(logging.Handler):
 @pytest.fixture
 def said() -> Iterator[Said]:
     logger, handler = logging.getLogger("domain_embed.monitoring.log_writer"), Said()
+    before = logger.level, logger.disabled
     logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.disabled = False  # as a library may have done that configured its own logging in this process
     yield handler
     logger.removeHandler(handler)
+    logger.level, logger.disabled = before
 
 
 def test_a_folder_that_cannot_be_written_is_counted_and_said_once(tmp_path: Path, said: Said) -> None:

@@ -144,6 +144,8 @@ def test_unseen_words_are_counted_with_repeats() -> None:
     assert unseen_words_share(["Disk full", "disk is FULL today"], ["disk is full"]) == pytest.approx(1 / 6)
     assert unseen_words_share(["?!"], ["disk"]) is None
     assert unseen_words_share(["disk"], []) == 1.0
+    assert unseen_words_share(["车锁坏了"], ["打开车锁"]) == 0.5
+    assert unseen_words_share(["cafe\u0301 की"], ["CAFÉ कि"]) == 0.5
 
 
 def test_a_sample_is_the_same_for_the_same_queries() -> None:

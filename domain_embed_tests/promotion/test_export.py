@@ -1,10 +1,12 @@
 """Exported models: complete folders that sentence-transformers loads, with a card that says what is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 from sentence_transformers import SentenceTransformer
 
 from domain_embed.contracts.errors import SettingsError, StoreError
@@ -13,6 +15,7 @@ from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.promotion.export import Provenance, export_model, model_card
 from domain_embed.settings import ModelSettings
 from domain_embed_tests import scenario
+from domain_embed_tests.hostile_texts import IN_PAGES
 
 SETTINGS = scenario.SETTINGS.model.model_copy(update={"query_prompt": "question: ", "dimensions": 64})
 REPORT: dict[str, Any] = {
@@ -51,6 +54,25 @@ def test_an_exported_model_makes_the_same_vectors(minilm_path: str, about: Prove
     assert json.loads((tmp_path / "out/model/domain_embed.json").read_text(encoding="utf-8")) == RECORD
     assert (tmp_path / "out/model/README.md").read_text(encoding="utf-8") == model_card(about, SETTINGS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("folder", ["~nobody-is-called-so/model", "a\x00b"])
+def test_a_folder_that_can_be_none_is_an_error_of_its_own(minilm_path: str, about: Provenance, folder: str) -> None:
+    with pytest.raises(SettingsError, match="can be no folder"):
+        export_model(minilm_path, SETTINGS, Path(folder), about)
+
+
+@pytest.mark.parametrize("text", IN_PAGES)
+def test_no_text_does_anything_in_the_card(about: Provenance, text: str) -> None:
+    report = {**REPORT, "verdict": {"promote": False, "reasons": [text]}}
+    record = {**RECORD, "model": {"query_prompt": f"{text}\n```\n{text}"}}
+    settings = SETTINGS.model_copy(update={"base": text})
+    card = model_card(replace(about, sources={text: 3}, report=report, record=record), settings)
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(card)
+    kinds = {one.type for token in tokens for one in [token, *(token.children or [])]}
+    assert not kinds & {"html_block", "html_inline", "link_open", "image"}
+    assert len([token for token in tokens if token.type == "heading_open"]) == 5
+    assert len([token for token in tokens if token.type == "fence"]) == 5
 
 
 def test_the_card_says_what_went_in_how_it_did_and_its_limits(about: Provenance) -> None:

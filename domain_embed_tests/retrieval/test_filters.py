@@ -6,7 +6,7 @@ import pytest
 
 from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.filters import AllOf, Condition, Missing, Not, Range
-from domain_embed.retrieval.filters import FORMS, parse_filters
+from domain_embed.retrieval.filters import FORMS, parse_filters, parse_untyped_filters
 
 TYPES = {"team": "str", "year": "int", "price": "float", "public": "bool", "day": "date", "owner.team": "str"}
 
@@ -78,3 +78,29 @@ def test_a_filter_that_cannot_be_used_is_named(text: str, said: str) -> None:
 def test_a_collection_without_keys_says_so() -> None:
     with pytest.raises(InputError, match="keys: none"):
         parse_filters(["team=data"], {})
+
+
+# --- where types are not to be known -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["team=data", "team=web"], {"team": ["data", "web"]}),
+        (["year!=2021"], {"year": Not(["2021", 2021, 2021.0])}),
+        (["public=TRUE"], {"public": ["TRUE", True]}),
+        (["-team"], {"team": Missing()}),
+        (["year>=2020", "year<2023.5"], {"year": Range(gte=2020, lt=2023.5)}),
+        (["day>2024-02-29"], {"day": Range(gt=date(2024, 2, 29))}),
+    ],
+    ids=str,
+)
+def test_without_types_a_value_is_what_it_reads_like(texts: list[str], expected: dict[str, Condition]) -> None:
+    assert parse_untyped_filters(texts) == expected
+
+
+@pytest.mark.parametrize("texts", [["year>soon"], ["year>nan"], ["day>2024-01-01", "day<7"], ["a>1", "a>2"], ["=1"]])
+def test_without_types_only_the_text_can_be_wrong(texts: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_untyped_filters(texts)
+    assert "keys:" not in str(caught.value)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.secrets import Secret, SecretUrl
 from domain_embed.settings import (
     BeirSource,
     CorpusSettings,
@@ -289,10 +290,10 @@ def test_environment_with_all_variables(tmp_path: Path) -> None:
         }
     )
     assert environment.home == tmp_path
-    assert environment.qdrant_url == "http://qdrant:6333"
-    assert environment.qdrant_api_key == "secret-key"
-    assert environment.mlflow_tracking_uri == "http://mlflow:5000"
-    assert environment.storage == "s3://bucket/artifacts"
+    assert environment.qdrant_url == SecretUrl("http://qdrant:6333")
+    assert environment.qdrant_api_key == Secret("secret-key")
+    assert environment.mlflow_tracking_uri == SecretUrl("http://mlflow:5000")
+    assert environment.storage == SecretUrl("s3://bucket/artifacts")
     assert (environment.backend, environment.precision) == ("openvino", "bf16")
     assert "secret-key" not in repr(environment)
 
@@ -301,10 +302,17 @@ def test_environment_without_variables(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     unset = dict.fromkeys(("qdrant_url", "qdrant_api_key", "mlflow_tracking_uri", "mlflow_ui", "storage"))
-    expected = {"home": tmp_path / "data", **unset, "backend": "auto", "precision": "auto"}
+    expected = {"home": tmp_path / "data", **unset, "backend": "auto", "precision": "auto", "search_seconds": 10.0}
     empty = {"DOMAIN_EMBED_HOME": "", "QDRANT_URL": "", "QDRANT_API_KEY": "", "MLFLOW_TRACKING_URI": ""}
     assert Environment.read({}).model_dump() == expected
     assert Environment.read(empty).model_dump() == expected
+
+
+def test_how_long_a_search_may_wait_is_a_positive_number() -> None:
+    assert Environment.read({"DOMAIN_EMBED_SEARCH_SECONDS": "2.5"}).search_seconds == 2.5
+    for text in ("soon", "0", "-1", "nan", "inf"):
+        with pytest.raises(SettingsError, match=f"DOMAIN_EMBED_SEARCH_SECONDS is '{text}'"):
+            Environment.read({"DOMAIN_EMBED_SEARCH_SECONDS": text})
 
 
 def test_a_backend_that_does_not_exist_is_refused() -> None:
@@ -339,7 +347,9 @@ def test_domains_are_the_folders_with_a_domain_yaml(tmp_path: Path) -> None:
     (tmp_path / "no-domain").mkdir()
     environment = Environment(home=tmp_path)
     assert environment.domains() == ["a", "b"]
-    assert environment.settings("a") == scenario.SETTINGS
+    prompts = {"query_prompt": "", "document_prompt": ""}  # the model has none of its own
+    model = scenario.SETTINGS.model.model_copy(update=prompts)
+    assert environment.settings("a") == scenario.SETTINGS.model_copy(update={"model": model})
 
 
 def test_an_unknown_domain_lists_the_known_ones(tmp_path: Path) -> None:
@@ -350,3 +360,18 @@ def test_an_unknown_domain_lists_the_known_ones(tmp_path: Path) -> None:
     scenario.write_domain(tmp_path / "a")
     with pytest.raises(SettingsError, match=r"no domain 'c' in .* \(there: a, b\)"):
         environment.settings("c")
+
+
+def test_settings_that_came_later_change_no_version_while_they_have_their_defaults() -> None:
+    assert CorpusSettings().version() == "81d2cb0de6aa"  # as it was before corpus.read_seconds
+    assert CorpusSettings(read_seconds=60.0).version() != CorpusSettings().version()
+    assert CorpusSettings(max_file_mb=64).version() != CorpusSettings().version()
+
+
+def test_a_key_of_the_database_is_one_line_of_ascii() -> None:
+    assert Environment.read({"QDRANT_API_KEY": " qk_7f3Zr-Lemon\n"}).qdrant_api_key == Secret("qk_7f3Zr-Lemon")
+    assert Environment.read({"QDRANT_API_KEY": "\n"}).qdrant_api_key is None
+    for key in ("Pässwörd-Kiwi", "first7Line\nsecond8Line", "tab\there7"):
+        with pytest.raises(SettingsError, match="QDRANT_API_KEY holds signs") as told:
+            Environment.read({"QDRANT_API_KEY": key})
+        assert key[:4] not in str(told.value)

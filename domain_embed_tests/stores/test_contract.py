@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 from domain_embed.contracts.errors import NotReadyError, StoreError
 from domain_embed.contracts.ports import Collection, VectorStore
-from domain_embed.contracts.records import Hit, Point, Where
+from domain_embed.contracts.records import Hit, Point, StoredContent, Where
 from domain_embed.settings import IndexSettings
+from domain_embed.stores.qdrant import QdrantStore
 from domain_embed_tests.stores.backends import BACKENDS, a_store
 from domain_embed_tests.stores.samples import (
     ALL_IDS,
@@ -266,19 +268,20 @@ def test_unicode_nested_metadata_and_long_text_survive(store: VectorStore) -> No
     assert (hit.passage_id, hit.text, hit.metadata) == (rich.passage_id, rich.text, rich.metadata)
 
 
-def test_count_and_content_hashes_cover_every_point(store: VectorStore) -> None:
+def test_count_and_contents_cover_every_point(store: VectorStore) -> None:
     many = [point(f"p{n}", (0, 0, 1)) for n in range(2100)]
     store.build(info(count=2100), (many[start : start + 500] for start in range(0, 2100, 500)))
     collection = store.open("aws-1")
     assert collection.count() == 2100
-    assert sorted(collection.content_hashes()) == sorted((p.passage_id, p.content_hash) for p in many)
+    told = [StoredContent(p.passage_id, p.doc_id, p.content_hash, p.metadata) for p in many]
+    assert sorted(collection.contents()) == sorted(told)
     assert len(collection.fetch([p.passage_id for p in many])) == 2100
 
 
 def test_an_empty_collection_can_be_read(store: VectorStore) -> None:
     store.build(info(count=0), [])
     collection = store.open("aws-1")
-    assert (collection.count(), list(collection.content_hashes())) == (0, [])
+    assert (collection.count(), list(collection.contents())) == (0, [])
     assert collection.search_dense(AXIS_X, 3) == [[]]
     assert collection.search_sparse([sparse({BUCKET: 1.0})], 3) == [[]]
 
@@ -421,3 +424,131 @@ def test_a_dropped_name_can_be_built_again(store: VectorStore) -> None:
     store.drop("aws-1")
     store.build(info(count=2), [POINTS[:2]])
     assert store.open("aws-1").count() == 2
+
+
+# --- amending -------------------------------------------------------------------------------------------
+
+LEGAL = {"service": "legal", "year": 2020, "price": 1.5, "public": True}
+
+
+def amended(store: VectorStore, *, purge: bool = False, **changes: Any) -> Collection:
+    """A reader that was open before the sample collection was amended."""
+    store.build(info(), [POINTS])
+    store.set_alias("live", "aws-1")
+    reader = store.open("aws-1")
+    assert reader.count() == len(POINTS)
+    store.amend("aws-1", **{"remove": [], "metadata": {}, **changes}, purge=purge)
+    return reader
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_an_open_reader_no_longer_finds_what_was_removed(store: VectorStore, purge: bool) -> None:
+    reader = amended(store, remove=[S3_LIST, "never-there"], purge=purge)
+    left = [S3_ACL, EC2_TAG, IAM_KEY, EMPTY]
+    for collection in (reader, store.open("aws-1"), store.open(store.alias("live") or "")):
+        for exact in (True, False):
+            assert ids(collection.search_dense(AXIS_X, 10, exact=exact)[0]) == left
+        assert ids(collection.search_sparse([sparse({BUCKET: 1.0})], 10)[0]) == [S3_ACL]
+        assert ids(collection.search_dense(AXIS_X, 10, where={"service": "s3"})[0]) == [S3_ACL]
+        assert collection.describe([[Hit(S3_LIST, 1.0)]]) == [[]]
+        assert collection.fetch([S3_LIST]) == []
+        assert sorted(content.passage_id for content in collection.contents()) == sorted(left)
+        assert sorted(one for page, _ in collection.dense_vectors() for one in page) == sorted(left)
+        assert collection.count() == 4
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_an_open_reader_filters_by_the_new_metadata(store: VectorStore, purge: bool) -> None:
+    reader = amended(store, metadata={S3_ACL: LEGAL, "never-there": LEGAL}, purge=purge)
+    for collection in (reader, store.open("aws-1")):
+        assert ids(collection.search_dense(AXIS_X, 10, where={"service": "s3"})[0]) == [S3_LIST]
+        assert ids(collection.search_dense(AXIS_X, 10, where={"service": "legal"})[0]) == [S3_ACL]
+        assert ids(collection.search_sparse([sparse({BUCKET: 1.0})], 10, where={"service": "legal"})[0]) == [S3_ACL]
+        assert collection.describe([[Hit(S3_ACL, 1.0)]])[0][0].metadata == LEGAL
+        told = {content.passage_id: content.metadata for content in collection.contents()}
+        assert told == {p.passage_id: p.metadata for p in POINTS} | {S3_ACL: LEGAL}
+    [before], [after] = [p for p in POINTS if p.passage_id == S3_ACL], reader.fetch([S3_ACL])
+    assert (after.text, after.content_hash, after.doc_id) == (before.text, before.content_hash, before.doc_id)
+    np.testing.assert_allclose(after.dense, before.dense, atol=1e-6)
+    np.testing.assert_array_equal(after.sparse.values, before.sparse.values)
+
+
+def test_metadata_is_replaced_as_a_whole(store: VectorStore) -> None:
+    reader = amended(store, metadata={S3_ACL: {}, S3_LIST: {"deep": {"list": [1, "x", None]}}})
+    assert [p.metadata for p in reader.fetch([S3_ACL, S3_LIST])] == [{}, {"deep": {"list": [1, "x", None]}}]
+
+
+def test_what_is_named_twice_is_removed(store: VectorStore) -> None:
+    assert amended(store, remove=[S3_ACL], metadata={S3_ACL: LEGAL}).fetch([S3_ACL]) == []
+
+
+def test_a_collection_says_that_it_was_amended_and_what_can_be_filtered_on_now(store: VectorStore) -> None:
+    changed = {p.passage_id: {"service": "s3", "year": "2020", "groups": ["hr"]} for p in POINTS}
+    amended(store, metadata=changed)
+    [told] = store.collections()
+    assert told == store.open("aws-1").info
+    assert (told.count, told.passages_version) == (len(POINTS), "v1")
+    assert told.metadata_types == {"service": "str", "year": "str", "groups": "str"}
+    assert info().amended == ""
+    assert ids(store.open("aws-1").search_dense(AXIS_X, 10, where={"groups": "hr", "year": "2020"})[0]) == ALL_IDS
+    store.amend("aws-1", remove=[], metadata={})
+    assert store.collections()[0].amended > told.amended > "2025"
+
+
+def test_amending_twice_changes_nothing_more(store: VectorStore) -> None:
+    changes: dict[str, Any] = {"remove": [S3_LIST], "metadata": {S3_ACL: LEGAL}}
+    reader = amended(store, **changes)
+    once = sorted(map(repr, reader.contents()))
+    store.amend("aws-1", **changes)
+    assert sorted(map(repr, reader.contents())) == once
+
+
+def test_everything_can_be_removed(store: VectorStore) -> None:
+    reader = amended(store, remove=ALL_IDS)
+    assert (reader.count(), reader.search_dense(AXIS_X, 5), list(reader.contents())) == (0, [[]], [])
+
+
+def test_only_what_is_complete_can_be_amended(store: VectorStore) -> None:
+    with pytest.raises(NotReadyError, match="aws-1"):
+        store.amend("aws-1", remove=[S3_ACL], metadata={})
+
+
+def test_other_collections_stay_as_they_are(store: VectorStore) -> None:
+    store.build(info("aws-2"), [POINTS])
+    amended(store, remove=[S3_LIST])
+    assert ids(store.open("aws-2").search_dense(AXIS_X, 10)[0]) == ALL_IDS
+    assert {told.name: bool(told.amended) for told in store.collections()} == {"aws-1": True, "aws-2": False}
+
+
+def test_a_dropped_and_rebuilt_collection_is_whole_again(store: VectorStore) -> None:
+    amended(store, remove=[S3_LIST])
+    store.build(info("aws-2"), [POINTS])
+    store.set_alias("live", "aws-2")
+    store.drop("aws-1")
+    store.build(info(), [POINTS])
+    assert ids(store.open("aws-1").search_dense(AXIS_X, 10)[0]) == ALL_IDS
+    assert [told.amended for told in store.collections()] == ["", ""]
+
+
+def test_a_cleared_store_has_nothing_left_and_can_be_used_again(store: VectorStore) -> None:
+    for name in ("aws-1", "aws-2"):
+        store.build(info(name), [POINTS])
+    store.set_alias("live", "aws-2")
+    store.clear()
+    assert store.collections() == []
+    assert store.alias("live") is None
+    assert store.clear() == []
+    store.build(info("aws-1"), [POINTS])
+    assert store.open("aws-1").count() == len(POINTS)
+
+
+def test_clearing_leaves_what_others_keep_on_the_server(tmp_path: Path) -> None:
+    client = QdrantClient(":memory:")
+    mine, other = QdrantStore(client, "a--"), QdrantStore(client, "a--b--")
+    for each in (mine, other):
+        each.build(info("aws-1"), [POINTS])
+        each.set_alias("live", "aws-1")
+    mine.clear()
+    assert mine.collections() == []
+    assert other.alias("live") == "aws-1"
+    assert other.open("aws-1").count() == len(POINTS)

@@ -8,16 +8,28 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from domain_embed.contracts.errors import StoreError
-from domain_embed.contracts.records import Point
+from domain_embed.contracts.errors import CollectionGoneError, StoreError
+from domain_embed.contracts.records import Hit, Point
+from domain_embed.stores import edge
 from domain_embed.stores.edge import EdgeStore
-from domain_embed_tests.stores.samples import ALL_IDS, AXIS_X, METADATA_TYPES, POINTS, info, point
+from domain_embed_tests.stores.samples import (
+    ALL_IDS,
+    AXIS_X,
+    EC2_TAG,
+    METADATA_TYPES,
+    POINTS,
+    S3_ACL,
+    S3_LIST,
+    info,
+    point,
+)
 
 SPAWN = mp.get_context("spawn")
 
@@ -108,16 +120,29 @@ def test_several_processes_and_threads_read_at_once(root: Path) -> None:
     assert {tuple(hit.passage_id for hit in search.result()[0]) for search in searches} == {tuple(ALL_IDS)}
 
 
-def test_a_reader_outlives_an_alias_move_and_a_drop(root: Path) -> None:
+def test_a_reader_outlives_an_alias_move_and_is_told_of_a_drop(root: Path) -> None:
     store = EdgeStore(root)
     for name in ("aws-1", "aws-2"):
         store.build(info(name), [POINTS])
     store.set_alias("live", "aws-1")
     reader = store.open(store.alias("live") or "")
     store.set_alias("live", "aws-2")
-    store.drop("aws-1")
     assert [hit.passage_id for hit in reader.search_dense(AXIS_X, 10, exact=True)[0]] == ALL_IDS
     assert [p.text for p in reader.fetch(ALL_IDS)] == [p.text for p in POINTS]
+    store.drop("aws-1")
+    # What is deleted from now on would never be deleted from what this reader holds.
+    for asked in (
+        lambda: reader.search_dense(AXIS_X, 10),
+        lambda: reader.search_sparse([POINTS[0].sparse], 10),
+        lambda: reader.describe([[Hit(S3_ACL, 1.0)]]),
+        lambda: reader.fetch(ALL_IDS),
+        lambda: list(reader.contents()),
+        lambda: list(reader.dense_vectors()),
+        reader.count,
+    ):
+        with pytest.raises(CollectionGoneError, match="'aws-1' was removed"):
+            asked()
+    assert reader.info == info()
     assert visible_files(root) == ["collections/aws-2"]
 
 
@@ -198,7 +223,140 @@ def test_the_graph_is_built_and_every_metadata_key_indexed(root: Path) -> None:
     store = EdgeStore(root)
     big = info(count=n_points)
     store.build(type(big)(**{**vars(big), "dimensions": dimensions}), points)
-    shard = store.open("aws-1")._shard.info()  # type: ignore[attr-defined]
+    collection = store.open("aws-1")  # closes when nobody holds it
+    shard = collection._loaded.shard.info()  # type: ignore[attr-defined]
     assert shard.points_count == n_points
     assert shard.indexed_vectors_count >= n_points
     assert set(shard.payload_schema) == {f"metadata.{key}" for key in METADATA_TYPES}
+
+
+# --- amending -------------------------------------------------------------------------------------------
+
+SECRET = "a sentence that must not stay on this disk"
+KEPT = "another one which nobody has taken away"
+
+
+def amend_when_told(root: Path, order: Connection) -> None:
+    order.recv()
+    EdgeStore(root).amend("aws-1", remove=[S3_ACL], metadata={S3_LIST: {"service": "legal"}})
+    order.send("done")
+
+
+def amend_and_die(root: Path, dies_in: str) -> None:
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(edge, dies_in, die)
+    EdgeStore(root).amend("aws-1", remove=[S3_ACL], metadata={})
+
+
+def contents_on_disk(root: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file())
+
+
+def test_what_another_process_takes_away_is_gone_from_an_open_reader(root: Path) -> None:
+    store = EdgeStore(root)
+    store.build(info(), [POINTS])
+    reader = store.open("aws-1")
+    assert [hit.passage_id for hit in reader.search_dense(AXIS_X, 2)[0]] == [S3_ACL, S3_LIST]
+    order, theirs = SPAWN.Pipe()
+    other = SPAWN.Process(target=amend_when_told, args=(root, theirs))
+    other.start()
+    order.send("go")
+    assert order.poll(30)
+    other.join()
+    assert [hit.passage_id for hit in reader.search_dense(AXIS_X, 2)[0]] == [S3_LIST, EC2_TAG]
+    assert reader.fetch([S3_ACL]) == []
+    assert reader.search_dense(AXIS_X, 5, where={"service": "s3"}) == [[]]
+    assert reader.info.amended
+
+
+def test_threads_go_on_searching_while_a_collection_is_amended_again_and_again(root: Path) -> None:
+    store = EdgeStore(root)
+    store.build(info(), [POINTS])
+    reader, going = store.open("aws-1"), True
+
+    def search() -> set[tuple[str, ...]]:
+        seen = set()
+        while going:
+            time.sleep(0.001)
+            hits = reader.describe(reader.search_dense(AXIS_X, 10, exact=True))[0]
+            seen.add(tuple(hit.passage_id for hit in hits))
+        return seen
+
+    with ThreadPoolExecutor(2) as threads:
+        searches = [threads.submit(search) for _ in range(2)]
+        try:
+            for place, passage_id in enumerate(ALL_IDS[:3]):
+                store.amend("aws-1", remove=[passage_id], metadata={})
+                # What this call finds may not come from before the call.
+                assert [hit.passage_id for hit in reader.search_dense(AXIS_X, 10)[0]] == ALL_IDS[place + 1 :]
+        finally:
+            going = False
+        # A hit found before a passage went is not described after it: what is left is in order, and all were there.
+        found = set().union(*(one.result() for one in searches))
+    assert all([one for one in ALL_IDS if one in seen] == list(seen) for seen in found)
+
+
+@pytest.mark.parametrize(("dies_in", "left"), [("amend_shard", ALL_IDS), ("write_record", ALL_IDS)])
+def test_an_amendment_that_is_killed_has_not_happened(root: Path, dies_in: str, left: list[str]) -> None:
+    store = EdgeStore(root)
+    store.build(info(), [POINTS])
+    process = SPAWN.Process(target=amend_and_die, args=(root, dies_in))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert ranking(store) == left
+    assert store.collections() == [info()]
+    store.amend("aws-1", remove=[S3_ACL], metadata={})
+    assert ranking(store) == ALL_IDS[1:]
+    assert len(list((root / "collections" / "aws-1").glob("shard*"))) == 1
+
+
+def test_a_disk_that_fills_up_amends_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EdgeStore(root)
+    store.build(info(), [POINTS])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=60 * 2**20))
+    for purge in (False, True):
+        with pytest.raises(StoreError, match=r"60 MB free, \d+ MB needed"):
+            store.amend("aws-1", remove=[S3_ACL], metadata={}, purge=purge)
+    assert ranking(store) == ALL_IDS
+    assert store.collections() == [info()]
+    assert len(list((root / "collections" / "aws-1").iterdir())) == 2
+
+
+def test_purged_bytes_are_on_the_disk_no_more(root: Path) -> None:
+    store = EdgeStore(root)
+    secret = replace(point("secret", (0, 1, 0), owner="Jane Roe"), text=SECRET)
+    kept = replace(point("kept", (0, 1, 0)), text=KEPT)
+    store.build(info(count=7), [[*POINTS, secret, kept]])
+    assert SECRET.encode() in contents_on_disk(root)
+    store.amend("aws-1", remove=["secret"], metadata={S3_ACL: {"service": "legal"}}, purge=True)
+    left = contents_on_disk(root)
+    assert SECRET.encode() not in left
+    assert b"Jane Roe" not in left
+    assert KEPT.encode() in left
+    [told] = store.collections()
+    assert told.metadata_types == METADATA_TYPES
+
+
+def test_a_copy_keeps_the_holes_of_files(root: Path) -> None:
+    store = EdgeStore(root)
+    store.build(info(), [POINTS])
+    before = store.size_bytes("aws-1") or 0
+    store.amend("aws-1", remove=[S3_ACL], metadata={})
+    assert (store.size_bytes("aws-1") or 0) < 3 * before
+
+
+def test_what_was_written_before_shards_had_names_can_be_read_and_amended(root: Path) -> None:
+    store = EdgeStore(root)
+    store.build(info(), [POINTS])
+    record = root / "collections" / "aws-1" / "collection.json"
+    old = json.loads(record.read_text())
+    assert old.pop("shard") == "shard"
+    del old["amended"]
+    record.write_text(json.dumps(old))
+    assert store.collections() == [info()]
+    reader = store.open("aws-1")
+    store.amend("aws-1", remove=[S3_ACL], metadata={})
+    assert [hit.passage_id for hit in reader.search_dense(AXIS_X, 10)[0]] == ALL_IDS[1:]

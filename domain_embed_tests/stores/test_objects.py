@@ -217,3 +217,14 @@ def test_a_domain_goes_on_on_another_machine(whole: Whole, bucket: str, tmp_path
     assert found[0] == found[1]
     assert invoke(whole.home, bucket, records, "versions", DOMAIN).exit_code == 0
     assert whole.workspace.promotions.read_bytes() == there.workspace.promotions.read_bytes()
+
+
+def test_a_cleared_storage_holds_nothing_of_the_domain_and_all_of_others(bucket: str, tmp_path: Path) -> None:
+    here, other, third = tmp_path / "here", tmp_path / "other", tmp_path / "third"
+    for root, name in ((here, "a"), (other, "ab")):
+        write(root, {"tables/t": name, "promotions.jsonl": name})
+        ObjectMirror(f"{bucket}/{name}", root).push()
+    assert ObjectMirror(f"{bucket}/a", here).clear() == 2
+    assert ObjectMirror(f"{bucket}/a", third).pull() == 0
+    assert ObjectMirror(f"{bucket}/ab", third).pull() == 2
+    assert ObjectMirror(f"{bucket}/a", here).clear() == 0

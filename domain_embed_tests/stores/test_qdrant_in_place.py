@@ -222,3 +222,46 @@ def test_a_domain_on_this_machines_disk_cannot_ask_for_it(tmp_path: Path) -> Non
     served = Workspace(Environment(home=tmp_path, qdrant_url="http://127.0.0.1:9"), "docs").vector_store
     with pytest.raises(StoreError, match="does not answer"):
         served.collections()
+
+
+def test_versions_that_share_their_passages_are_amended_together(store: QdrantStore) -> None:
+    readers = [store.open(name) for name in ("a-c1", "b-c1")]
+    store.amend("a-c1", remove=[S3_ACL], metadata={S3_LIST: {"service": "legal"}})
+    for reader, axis in zip(readers, (AXIS_X, AXIS_Y), strict=True):
+        assert [hit.passage_id for hit in reader.search_dense(axis, 1)[0]] == [S3_LIST]
+        assert [point.metadata for point in reader.fetch([S3_ACL, S3_LIST])] == [{"service": "legal"}]
+    assert all(told.amended and told.metadata_types["service"] == "str" for told in store.collections())
+
+
+def test_a_build_does_not_bring_back_what_was_taken_from_those_it_would_share_with(
+    store: QdrantStore, client: QdrantClient
+) -> None:
+    store.amend("a-c1", remove=[S3_ACL], metadata={S3_LIST: {"service": "legal"}})
+    store.build(of("c"), [POINTS])
+    assert names(client) == {"aws--shared-c1", "aws--shared-c1-2"}
+    assert [p.metadata for p in store.open("c-c1").fetch(IDS)] == [p.metadata for p in POINTS]
+    for name in ("a-c1", "b-c1"):
+        assert store.open(name).fetch([S3_ACL]) == []
+        assert store.open(name).count() == len(POINTS) - 1
+    store.set_alias("live", "c-c1")
+    assert store.alias("live") == "c-c1"
+    store.build(of("d"), [TURNED])
+    assert names(client) == {"aws--shared-c1", "aws--shared-c1-2"}
+
+
+def test_what_a_build_writes_meanwhile_is_not_seen_by_those_it_shares_with(store: QdrantStore) -> None:
+    reader = store.open("a-c1")
+
+    def batches() -> Iterator[Sequence[Point]]:
+        yield POINTS[1:]
+        store.amend("a-c1", remove=[S3_ACL], metadata={})
+        yield POINTS[:1]
+        assert reader.search_sparse([sparse({BUCKET: 1.0})], 5)[0][0].passage_id == S3_LIST
+        assert [len(hits) for hits in reader.search_sparse([sparse({BUCKET: 1.0})], 5)] == [1]
+        assert (reader.fetch([S3_ACL]), reader.count()) == ([], len(POINTS) - 1)
+        assert S3_ACL not in {content.passage_id for content in reader.contents()}
+
+    with pytest.raises(StoreError, match="were taken out of aws--shared-c1 while this was built"):
+        store.build(of("c"), batches())
+    assert [told.name for told in store.collections()] == ["a-c1", "b-c1"]
+    assert reader.fetch([S3_ACL]) == []

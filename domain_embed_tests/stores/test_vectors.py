@@ -117,3 +117,13 @@ def test_vectors_used_least_recently_go_first_and_those_in_use_never(tmp_path: P
     assert evict(tmp_path, {"served"}, 0) == []
     assert list(FileVectorCache(tmp_path / "served").get(["h"])) == ["h"]
     assert evict(tmp_path / "missing", set(), 0) == []
+
+
+def test_what_is_removed_is_gone_from_the_files_and_the_rest_stays(folder: Path) -> None:
+    cache = FileVectorCache(folder)
+    cache.put(["a", "b"], vectors(2))
+    cache.put(["c"], vectors(1, offset=6))
+    cache.remove(["b", "c", "unknown"])
+    for opened in (cache, FileVectorCache(folder)):
+        assert {key: found.tolist() for key, found in opened.get(["a", "b", "c"]).items()} == {"a": [0, 1, 2]}
+    assert len(list(folder.iterdir())) == 1

@@ -126,7 +126,7 @@ def test_what_a_graph_holds_is_known_before(minilm_path: str, tokens: int) -> No
             storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    [(_, inputs)] = forward.passes(model, [" ".join(300 * ["word"])], tokens)
+    [(_, inputs)] = forward.passes(model, [" ".join(300 * ["word"])], "document", tokens)
     with saved_tensors_hooks(pack, lambda kept: kept):
         kept_alive = model(inputs)["sentence_embedding"]
     assert kept_alive.requires_grad

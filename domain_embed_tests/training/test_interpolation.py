@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain_embed.contracts.ports import NullTracker
-from domain_embed.encoding.models import fingerprint
+from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.training import interpolation
 from domain_embed.training.interpolation import Mixer, MixturePoint, choose, interpolated
 from domain_embed.training.probes import Probe
-from domain_embed.training.trainable import prompted_model
 from domain_embed.training.validation import ValidationSet
 from domain_embed_tests.training.scenario import MODEL, MetricsLog, ndcg_by_query
 
@@ -138,7 +137,7 @@ def test_the_record_holds_curve_and_forgetting() -> None:
 
 
 def test_mixed_weights_by_hand_and_both_ends_exactly(minilm_path: str) -> None:
-    base, tuned = prompted_model(minilm_path, MODEL), prompted_model(minilm_path, MODEL)
+    base, tuned = load_model(minilm_path, MODEL), load_model(minilm_path, MODEL)
     with torch.no_grad():
         for parameter in tuned.parameters():
             parameter.mul_(2)

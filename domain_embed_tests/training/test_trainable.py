@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from domain_embed.contracts.errors import TrainingError
-from domain_embed.encoding.models import fingerprint
+from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.settings import LoraTuning, TrainingSettings
 from domain_embed.training.forward import passes
-from domain_embed.training.trainable import plain_copy, prompted_model, trainable_model
+from domain_embed.training.trainable import plain_copy, trainable_model
 from domain_embed_tests.training.scenario import MODEL
 
 TEXTS = ["the broker blocks publishers", "renew a certificate"]
@@ -23,8 +23,8 @@ def lora(**values: Any) -> TrainingSettings:
 
 
 def embed(model: Any) -> torch.Tensor:
-    [(rows, inputs)] = passes(model, TEXTS, 32)
-    embedding: torch.Tensor = model(inputs)["sentence_embedding"][torch.from_numpy(np.argsort(rows))]
+    [(rows, inputs)] = passes(model, TEXTS, "document", 32)
+    embedding: torch.Tensor = model(inputs, task="document")["sentence_embedding"][torch.from_numpy(np.argsort(rows))]
     return embedding
 
 
@@ -33,7 +33,7 @@ def trainable(model: Any) -> set[str]:
 
 
 def test_lora_trains_only_its_matrices_and_changes_nothing_yet(minilm_path: str) -> None:
-    plain, model = prompted_model(minilm_path, MODEL), trainable_model(minilm_path, MODEL, lora(rank=4))
+    plain, model = load_model(minilm_path, MODEL), trainable_model(minilm_path, MODEL, lora(rank=4))
     names = trainable(model)
     assert names
     assert all("lora_" in name for name in names)
@@ -50,7 +50,7 @@ def test_lora_merged_into_the_weights_gives_the_same_vectors_in_a_plain_model(mi
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
-    merged, base = plain_copy(model), prompted_model(minilm_path, MODEL)
+    merged, base = plain_copy(model), load_model(minilm_path, MODEL)
     assert merged.state_dict().keys() == base.state_dict().keys()
     with torch.no_grad():
         ours, untouched = embed(merged), embed(base)

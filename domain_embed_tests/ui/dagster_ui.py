@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from domain_embed.defs.runs import DAGSTER_YAML
+import psutil
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -30,9 +31,11 @@ RUNS = "{runsOrError(limit: 10){... on Runs{results{runId status tags{key value}
 
 @dataclass(frozen=True)
 class DagsterUi:
-    """A running interface."""
+    """A running interface: Dagster's address, MLflow's, and where its processes write what they have to say."""
 
     url: str
+    mlflow: str = ""
+    log: Path = Path()
 
     def ask(self, query: str) -> Any:
         """GraphQL, as the page itself asks."""
@@ -73,28 +76,38 @@ class DagsterUi:
 
 
 @contextmanager
-def serve_dagster(home: Path) -> Iterator[DagsterUi]:
-    """Webserver and daemon over all domains of a home, as `domain-embed ui` starts them, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    dagster_home = home / ".store" / "dagster"
+def serve_dagster(home: Path, *options: str) -> Iterator[DagsterUi]:
+    """`domain-embed ui` over all domains of a home, until the block ends."""
+    port, mlflow_port = free_port(), free_port()
+    dagster_home, log = home / ".store" / "dagster", home / "ui.log"
     (dagster_home / ".nux").mkdir(parents=True, exist_ok=True)
     (dagster_home / ".nux" / "nux.yaml").write_text("seen: 1\n", encoding="utf-8")  # or a dialog eats the clicks
-    (dagster_home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
     command = [
-        sys.executable, "-m", "dagster", "dev", "-m", "domain_embed.definitions", "--host", "127.0.0.1",
-        "--port", str(port),
+        sys.executable, "-m", "domain_embed.cli", "ui", "--port", str(port), "--mlflow-port", str(mlflow_port),
+        *options,
     ]  # fmt: skip
     env = {**os.environ, "DOMAIN_EMBED_HOME": str(home), "DAGSTER_HOME": str(dagster_home), "HF_HUB_OFFLINE": "1"}
-    with (home / "dagster.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    with log.open("w", encoding="utf-8") as written:
+        process = subprocess.Popen(command, env=env, stdout=written, stderr=written, start_new_session=True)
         try:
-            ui = DagsterUi(f"http://127.0.0.1:{port}")
+            ui = DagsterUi(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{mlflow_port}", log)
             _wait_until_loaded(ui, process)
             yield ui
         finally:
             stop_group(process)
+
+
+def processes(ui: DagsterUi) -> list[psutil.Process]:
+    """`domain-embed ui` and all it has started."""
+    port = str(urlsplit(ui.url).port)
+    mine = [one for one in psutil.Process().children() if ["ui", "--port", port] == one.cmdline()[3:6]]
+    return [*mine, *mine[0].children(recursive=True)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def stop_group(process: "subprocess.Popen[bytes]") -> None:
@@ -111,9 +124,9 @@ def _wait_until_loaded(ui: DagsterUi, process: "subprocess.Popen[bytes]") -> Non
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if ui.ask(STALE)["assetNodes"]:
+            if ui.ask(STALE)["assetNodes"] and urllib.request.urlopen(f"{ui.mlflow}/health", timeout=60):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             pass
         time.sleep(1)
-    raise TimeoutError("dagster dev has not loaded the definitions")
+    raise TimeoutError(f"domain-embed ui has not loaded the definitions: {ui.log.read_text(encoding='utf-8')[-3000:]}")

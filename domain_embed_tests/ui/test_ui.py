@@ -15,7 +15,6 @@ from domain_embed_tests.whole import EVERYTHING, Whole
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("DOMAIN_EMBED_SLOW"), reason="takes minutes; set DOMAIN_EMBED_SLOW=1"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
 
@@ -97,7 +96,7 @@ def test_a_domain_from_files_to_champion_by_clicks(
     page.evaluate("text => document.querySelector('.CodeMirror').CodeMirror.setValue(text)", changed)
     page.get_by_role("button", name="Materialize").last.click()
     assert [run["status"] for run in ui.wait_for_runs(2)] == ["SUCCESS", "SUCCESS"]
-    assert home.plan().statuses["hard_negatives"].causes == ("mining: settings changed",)
+    assert home.plan().statuses["hard_negatives"].causes == ("mining: settings changed (seed is 0, was 5)",)
 
     page.goto(f"{ui.url}/assets/{DOMAIN}/eval_report", wait_until="domcontentloaded")
     page.get_by_text("report.html").first.wait_for()

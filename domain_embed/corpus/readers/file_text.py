@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.errors import InputError, excerpt
 
 PARSER_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError,
@@ -37,7 +37,7 @@ def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
     except refused as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN_CHARACTERS]
         hint = "open it in the program that made it and save it again, or leave it out"
-        raise InputError.at(path, f"cannot be read as {kind} ({reason})", hint=hint) from error
+        raise InputError.at(path, f"cannot be read as {kind} ({excerpt(reason)})", hint=hint) from error
 
 
 def decode_text(data: bytes, path: Path) -> str:

@@ -23,6 +23,8 @@ INLINE_TAGS = [
 PERMALINKS = {"¶", "#", "§", "🔗"}
 MAX_BYTES = 1 << 25
 """Parsed, a page takes some fifty times as much memory."""
+_LONG_BLANKS = re.compile(r"\s{100,}")
+"""No text needs so many in a row, and the time that turning them into Markdown takes grows with their square."""
 WESTERN = ("ascii", "us-ascii", "iso-8859-1", "latin-1", "latin1")
 
 
@@ -42,7 +44,7 @@ def html_text(html: str) -> FileText:
 
     with warnings.catch_warnings():  # of pages that look like XML, or like a file's name
         warnings.simplefilter("ignore")
-        soup = BeautifulSoup(html, "html.parser")
+        soup = BeautifulSoup(_LONG_BLANKS.sub(_short_blanks, html), "html.parser")
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
     metadata = _meta(soup)
     _drop_furniture(soup)
@@ -50,8 +52,12 @@ def html_text(html: str) -> FileText:
         heading_style="ATX", bullets="-", strip=INLINE_TAGS,
         escape_asterisks=False, escape_underscores=False, escape_misc=False,
     )  # fmt: skip
-    text = re.sub(r"[ \t]+\n", "\n", converter.convert_soup(soup))
-    return FileText(cleaned(title), re.sub(r"\n{3,}", "\n\n", cleaned(text)), metadata)
+    text = "\n".join(line.rstrip(" \t") for line in cleaned(converter.convert_soup(soup)).split("\n"))
+    return FileText(cleaned(title), re.sub(r"\n{3,}", "\n\n", text), metadata)
+
+
+def _short_blanks(match: re.Match[str]) -> str:
+    return "\n\n" if "\n" in match[0] else " "
 
 
 def _decoded(data: bytes, path: Path) -> str:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from domain_embed.contracts.errors import InputError
+from domain_embed.bounded_yaml import load_yaml
+from domain_embed.contracts.errors import InputError, excerpt
 from domain_embed.corpus.readers.file_text import FileText, cleaned, decode_text
 
+_RULE = re.compile(r"^-{3,}+[^\S\n]*+$", re.MULTILINE)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*")
 _NO_PARAGRAPH = re.compile(r" {4}|\t|\s*$|\s*(#{1,6}\s|[>|]|[-*+]\s|\d+[.)]\s|`{3}|~{3}|-{2,}\s*$|=+\s*$)")
@@ -29,20 +32,16 @@ def read_markdown(data: bytes, path: Path) -> FileText:
 
 
 def _front_matter(text: str, path: Path) -> tuple[Mapping[Any, Any], str]:
-    import yaml
-    from frontmatter.default_handlers import YAMLHandler
-
-    handler = YAMLHandler()
-    parts = handler.FM_BOUNDARY.split(text, 2)
-    if len(parts) < 3 or parts[0]:
+    rules = list(islice(_RULE.finditer(text), 2))
+    if len(rules) < 2 or rules[0].start() > 0:
         return {}, text
     try:
-        metadata = handler.load(parts[1])
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        metadata = load_yaml(text[rules[0].end() : rules[1].start()])
+    except ValueError as error:
         reason = " ".join(str(error).split())
-        raise InputError.at(path, f"the front matter is not readable YAML: {reason}") from None
+        raise InputError.at(path, f"the front matter is not readable YAML: {excerpt(reason)}") from None
     # Between two rules there may be a paragraph: that is text.
-    return (metadata, parts[2].strip()) if isinstance(metadata, Mapping) else ({}, text)
+    return (metadata, text[rules[1].end() :].strip()) if isinstance(metadata, Mapping) else ({}, text)
 
 
 def _with_atx_headings(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 import struct
 import unicodedata
 import zlib
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from domain_embed.contracts.errors import InputError
 from domain_embed.corpus.readers.file_text import FileText, cleaned, refusing
 
 if TYPE_CHECKING:
-    from pypdf import PdfReader
+    from pypdf import PageObject, PdfReader
 
 MEANINGLESS_TITLES = re.compile(r"untitled.*|\(?anonymous\)?|(document|dokument)\s*\d*|.*\.(docx?|pdf|tex|dvi)", re.I)
 """What programs write into the title when nobody did."""
@@ -34,9 +35,19 @@ def read_pdf(data: bytes, path: Path) -> FileText:
         if reader.is_encrypted and not reader.decrypt(""):
             raise InputError.at(path, "the PDF is encrypted", hint="save it without a password, or leave it out")
         headings = _headings_by_page(reader)
-        pages = [_page_text(page.extract_text(), headings.get(n, ())) for n, page in enumerate(reader.pages)]
+        pages = [_page_text(page.extract_text(), headings.get(n, ())) for n, page in _distinct_pages(reader)]
         title = cleaned(str((reader.metadata and reader.metadata.title) or ""))
     return FileText("" if MEANINGLESS_TITLES.fullmatch(title) else title, cleaned("\n\n".join(filter(None, pages))))
+
+
+def _distinct_pages(reader: "PdfReader") -> Iterator[tuple[int, "PageObject"]]:
+    """(0-based number, page), each page once: a few bytes can name one page a million times."""
+    seen: set[int] = set()
+    for number, page in enumerate(reader.pages):
+        where = page.indirect_reference.idnum if page.indirect_reference else -number
+        if where not in seen:
+            seen.add(where)
+            yield number, page
 
 
 def _headings_by_page(reader: "PdfReader") -> dict[int, list[tuple[int, str]]]:
@@ -59,12 +70,12 @@ def _outline_entries(entries: Iterable[Any], level: int) -> Iterator[tuple[int, 
 
 def _page_text(text: str, headings: Iterable[tuple[int, str]]) -> str:
     lines = text.translate(LIGATURES).split("\n")
-    folded = [_folded(line) for line in lines]
+    rows: defaultdict[str, deque[int]] = defaultdict(deque)
+    for row, line in enumerate(lines):
+        rows[_folded(line)].append(row)
     for level, title in headings:
-        if _folded(title) in folded:
-            row = folded.index(_folded(title))
-            lines[row] = f"\n{'#' * level} {' '.join(title.split())}\n"
-            folded[row] = ""
+        if (folded := _folded(title)) and rows[folded]:
+            lines[rows[folded].popleft()] = f"\n{'#' * level} {' '.join(title.split())}\n"
     return cleaned("\n".join(lines))
 
 

@@ -85,6 +85,11 @@ _ALL = (
         "Nothing, unless they are many: then thin them out.",
     ),
     Check(
+        "unread_text", "warn", "Texts the model cannot read",
+        "Its vocabulary lacks their characters, so that different texts get the same vector; training does not help.",
+        "Set model.base to a multilingual model, like intfloat/multilingual-e5-small; or leave these texts out.",
+    ),
+    Check(
         "language", "warn", "Texts in another language",
         "A model for one language places others at random, and stemming and stop words of BM25 do not fit.",
         "Name all expected ones in quality.languages, take a multilingual base model, or leave these texts out.",

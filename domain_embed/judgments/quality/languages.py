@@ -2,25 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
 
 from domain_embed.contracts.errors import SettingsError
 from domain_embed.contracts.ports import TableReader
+from domain_embed.encoding.languages import identifier, language_of
 from domain_embed.judgments.quality.findings import Findings, quoted
 from domain_embed.judgments.quality.texts import sampled_texts
 from domain_embed.settings import QualitySettings
-
-if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
-
-MIN_LETTERS = 60
-"""Shorter texts are not judged: a command, a name or a number has no language."""
-MAX_CHARACTERS = 400
-"""Enough of a text to tell its language by."""
-MIN_PROBABILITY = 0.9
 
 Item = tuple[Literal["passage", "query"], str, str, str]
 """Kind, id, text as shown, and language."""
@@ -37,9 +28,9 @@ def check_languages(
     Raises:
         SettingsError: When `settings.languages` names a code that is not known.
     """
-    unknown = sorted(set(settings.languages) - set(_identifier().labels))
+    unknown = sorted(set(settings.languages) - set(identifier().labels))
     if unknown:
-        known = ", ".join(sorted(_identifier().labels))
+        known = ", ".join(sorted(identifier().labels))
         raise SettingsError(f"quality.languages: unknown language {', '.join(unknown)}", f"known: {known}")
     found = [
         item
@@ -57,22 +48,6 @@ def check_languages(
             findings.add("language", kind, f"{language}, expected {', '.join(expected)}: {shown}", **ids_of)
 
 
-def language_of(text: str) -> str | None:
-    """The ISO 639-1 code of the text's language; None where it cannot be told with confidence."""
-    start = text[:MAX_CHARACTERS]
-    if sum(character.isalpha() for character in start) < MIN_LETTERS:
-        return None
-    language, probability = _identifier().classify(start)
-    return str(language) if probability >= MIN_PROBABILITY else None
-
-
 def _told(kind: Literal["passage", "query"], ids: Sequence[str], texts: Iterable[str]) -> list[Item]:
     told = ((item_id, text, language_of(text)) for item_id, text in zip(ids, texts, strict=True))
     return [(kind, item_id, quoted(text), language) for item_id, text, language in told if language is not None]
-
-
-@cache
-def _identifier() -> "LanguageIdentifier":
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

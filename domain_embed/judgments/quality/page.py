@@ -1,10 +1,11 @@
 """The quality report as one HTML file that needs nothing but itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from domain_embed.contracts.notes import Note
 from domain_embed.judgments.quality.checks import CHECKS, Check
 from domain_embed.judgments.quality.report import QualityReport
 from domain_embed.judgments.quality.summary import remarks, verdict
@@ -27,8 +28,8 @@ class _Row:
         return self.count - len(self.culprits)
 
 
-def render_html(report: QualityReport, domain: str) -> str:
-    """A complete HTML document: verdict and checks first, then the culprits of each.
+def render_html(report: QualityReport, domain: str, notes: Mapping[str, Sequence[Note]]) -> str:
+    """A complete HTML document: verdict and checks first, then what was left out, by asset, and the culprits of each.
 
     Every text from outside is escaped, and nothing is loaded from anywhere.
     """
@@ -46,6 +47,7 @@ def render_html(report: QualityReport, domain: str) -> str:
         verdict=verdict(report),
         remarks=remarks(report),
         totals=report.totals,
+        notes=notes,
         found=[row for row in rows if row.count],
         clean=[row.check.title for row in rows if not row.count],
         off=[check.title for name, check in CHECKS.items() if report.severities[name] == "off"],

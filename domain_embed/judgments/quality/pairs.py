@@ -1,6 +1,5 @@
 """What is wrong with a query and its passage together: copied wording, and answers the model does not read."""
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -8,6 +7,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from domain_embed.contracts.ports import TableReader
+from domain_embed.encoding.words import words
 from domain_embed.judgments.quality.findings import Findings, quoted
 from domain_embed.judgments.quality.texts import chosen_texts
 from domain_embed.settings import QualitySettings
@@ -17,7 +17,6 @@ CountTokens: TypeAlias = Callable[[Sequence[str]], list[int]]
 
 TEXTS_PER_CALL = 256
 _SPECIAL_TOKENS = 8
-_WORD = re.compile(r"\w+")
 
 
 def check_copied(
@@ -33,14 +32,14 @@ def check_copied(
     """
     asked: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for query_id, query, passage_id in judgments[["query_id", "query", "passage_id"]].itertuples(index=False):
-        words = _words(query)
-        if words.count(" ") - 1 >= settings.copied_words:
-            asked[passage_id].append((query_id, query, words))
+        asked_words = words(query)
+        if len(asked_words) >= settings.copied_words:
+            asked[passage_id].append((query_id, query, _spaced(asked_words)))
     for ids, texts in chosen_texts(passages, asked.keys(), "look for copied queries"):
         for passage_id, text in zip(ids, texts, strict=True):
-            words = _words(text)
+            held = _spaced(words(text))
             for query_id, query, query_words in asked[passage_id]:
-                if query_words in words:
+                if query_words in held:
                     detail = f"{quoted(query)} stands word for word in {passage_id}"
                     findings.add("copied_query", "judgment", detail, query_id=query_id, passage_id=passage_id)
 
@@ -69,6 +68,6 @@ def check_cut(
                 findings.add("cut_positive", "passage", detail, passage_id=passage_id)
 
 
-def _words(text: str) -> str:
-    """The words, case folded, a space before, between and after."""
-    return f" {' '.join(_WORD.findall(text.casefold()))} "
+def _spaced(found: Sequence[str]) -> str:
+    """The words with a space before, between and after."""
+    return f" {' '.join(found)} "

@@ -27,7 +27,7 @@ class Rankers:
     def __init__(self, collection: Collection, encoder: Encoder) -> None:
         if collection.info.fingerprint != encoder.fingerprint:
             raise ModelMismatchError(collection.info.name, collection.info.fingerprint, encoder.fingerprint)
-        self.analyzer = Analyzer(collection.info.sparse_language)
+        self.analyzer = Analyzer.of(collection.info)
         self.passages = collection.count()
         self._collection = collection
         self._encoder = encoder

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from domain_embed.contracts.ports import Collection, Encoder, TableReader
 from domain_embed.contracts.tables import normalized_query
+from domain_embed.corpus.tokens import TokenCounter
 from domain_embed.judgments.leakage import Leakage, measure_leakage
 from domain_embed.judgments.quality.balance import check_classes, check_sources
 from domain_embed.judgments.quality.checks import CHECKS, severities
@@ -16,12 +17,13 @@ from domain_embed.judgments.quality.difficulty import Difficulty, check_difficul
 from domain_embed.judgments.quality.findings import Findings
 from domain_embed.judgments.quality.inflation import Inflation, measure_inflation
 from domain_embed.judgments.quality.languages import check_languages
-from domain_embed.judgments.quality.pairs import CountTokens, check_copied, check_cut
+from domain_embed.judgments.quality.pairs import check_copied, check_cut
 from domain_embed.judgments.quality.passages import check_passages
 from domain_embed.judgments.quality.personal import check_personal_data
 from domain_embed.judgments.quality.queries import check_contradictions, check_queries
 from domain_embed.judgments.quality.rankers import Rankers
 from domain_embed.judgments.quality.suspects import check_suspects
+from domain_embed.judgments.quality.unread import Unread, check_unread
 from domain_embed.settings import QualitySettings, Severity, SplitSettings
 
 
@@ -47,6 +49,7 @@ class QualityReport:
         difficulty: Of the test split; None when not measured.
         inflation: Of a naive split; None when not measured.
         totals: How many passages, labels, judgments and queries there are, and queries by split.
+        unread: How much of the texts the model's vocabulary lacks; None when not measured.
     """
 
     findings: pa.Table
@@ -56,6 +59,7 @@ class QualityReport:
     difficulty: Difficulty | None
     inflation: Inflation | None
     totals: Mapping[str, int]
+    unread: Unread | None = None
 
     def found(self, severity: Severity) -> list[str]:
         """The checks of that severity that found something, in the order of CHECKS."""
@@ -68,7 +72,7 @@ class QualityReport:
 
 
 def examine(
-    material: Material, collection: Collection, encoder: Encoder, count_tokens: CountTokens, max_tokens: int,
+    material: Material, collection: Collection, encoder: Encoder, counter: TokenCounter, max_tokens: int,
     settings: QualitySettings, splits: SplitSettings,
 ) -> QualityReport:  # fmt: skip
     """Runs all checks that are not off.
@@ -80,7 +84,7 @@ def examine(
         material: The tables.
         collection: The base model's collection of these passages.
         encoder: The base model.
-        count_tokens: Tokens of each text by the base model's tokenizer.
+        counter: Of tokens, by the base model's tokenizer.
         max_tokens: The longest text the model reads.
         settings: Thresholds and severities.
         splits: How the splits were made: leaking ones that were given are a warning, not an error.
@@ -92,12 +96,16 @@ def examine(
     rankers = Rankers(collection, encoder)
     findings = Findings(_effective_severities(settings, splits))
     judgments = judgment_frame(material.judgments)
-    check_texts(material, judgments, count_tokens, max_tokens, settings, findings)
+    check_texts(material, judgments, counter, max_tokens, settings, findings)
+    unread = None
+    if findings.wanted("unread_text"):
+        unread = check_unread(judgments, material.passages, counter, settings, findings)
     parted = _with_text(material.splits.read(["query_id", "query", "passage_id", "grade", "split"]))
     leakage = measure_leakage(material.splits.read(), splits.near_duplicates)
     _check_leakage(leakage, findings)
     if findings.wanted("suspect_label"):
-        check_suspects(sample_by_passage(judgments, settings.sample, settings.seed), rankers, settings, findings)
+        sampled = sample_by_passage(judgments, settings.sample, settings.seed)
+        check_suspects(sampled, rankers, settings, findings, counter)
     difficulty = measure_difficulty(parted, material.passages, rankers, settings)
     if difficulty is not None:
         check_difficulty(difficulty, settings, findings)
@@ -116,11 +124,12 @@ def examine(
             "queries": int(judgments["text"].nunique()),
             **{f"{name} queries": int(n) for name, n in parted.groupby("split")["text"].nunique().items()},
         },
+        unread=unread,
     )
 
 
 def check_texts(
-    material: Material, judgments: pd.DataFrame, count_tokens: CountTokens, max_tokens: int,
+    material: Material, judgments: pd.DataFrame, counter: TokenCounter, max_tokens: int,
     settings: QualitySettings, findings: Findings,
 ) -> None:  # fmt: skip
     """The checks that need no model.
@@ -128,7 +137,7 @@ def check_texts(
     Args:
         material: The tables.
         judgments: Of them, query_id, query, text (the query, folded), passage_id and source.
-        count_tokens: Tokens of each text.
+        counter: Of tokens.
         max_tokens: The longest text the model reads.
         settings: Thresholds.
         findings: Where to.
@@ -140,7 +149,7 @@ def check_texts(
     if findings.wanted("copied_query"):
         check_copied(judgments, material.passages, settings, findings)
     if findings.wanted("cut_positive"):
-        check_cut(judgments, material.passages, count_tokens, max_tokens, findings)
+        check_cut(judgments, material.passages, counter.count, max_tokens, findings)
     if findings.wanted("source_imbalance"):
         check_sources(judgments, settings, findings)
     if findings.wanted("class_imbalance"):

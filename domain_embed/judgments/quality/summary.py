@@ -17,8 +17,14 @@ def verdict(report: QualityReport) -> str:
 
 
 def remarks(report: QualityReport) -> list[str]:
-    """What difficulty and inflation say, a sentence each."""
+    """What unknown tokens, difficulty and inflation say, a sentence each."""
     said = []
+    if report.unread is not None and report.unread.language:
+        said.append(
+            f"The model cannot read these texts: its vocabulary lacks {_percent(report.unread.passages)} of the tokens "
+            f"of the passages and {_percent(report.unread.queries)} of those of the queries. Set model.base to a "
+            "multilingual model."
+        )
     if report.difficulty is not None:
         share = report.difficulty
         said.append(
@@ -71,6 +77,10 @@ def as_json(report: QualityReport) -> dict[str, Any]:
             "actual": report.inflation.actual,
             "naive": report.inflation.naive,
             "inflation": report.inflation.inflation,
+        },
+        "unknown_tokens": None if report.unread is None else {
+            "passages": report.unread.passages,
+            "queries": report.unread.queries,
         },
     }  # fmt: skip
 

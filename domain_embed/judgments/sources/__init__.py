@@ -57,20 +57,21 @@ def read_source(source: JudgmentSource, folder: Path, report: LabelReport | None
             the file, the line and the field.
     """
     report = report if report is not None else LabelReport()
+    counts = report.of(source_name(source))
     match source:
         case PairsSource():
-            return read_pairs(folder / source.path)
+            return read_pairs(source, folder, counts)
         case BeirSource():
-            return read_beir(source, folder)
+            return read_beir(source, folder, counts)
         case TrecSource():
             return read_trec(source, folder)
         case TriplesSource():
             return read_triples(source, folder)
         case AnswersSource():
-            return read_answers(folder / source.path)
+            return read_answers(source, folder, counts)
         case TicketsSource():
-            return read_tickets(source, folder, report.of(source_name(source)))
+            return read_tickets(source, folder, counts)
         case AnnotationsSource():
-            return read_annotations(folder / source.path)
+            return read_annotations(source, folder, counts)
         case ClicksSource():
-            return read_clicks(source, folder, report.of(source_name(source)))
+            return read_clicks(source, folder, counts)

@@ -9,22 +9,29 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from domain_embed.contracts.errors import excerpt
 from domain_embed.contracts.tables import normalized_query
-from domain_embed.judgments.sources.rows import Label, Row, label, query_id_of, read
+from domain_embed.judgments.sources.columns import read_known
+from domain_embed.judgments.sources.report import SourceReport
+from domain_embed.judgments.sources.rows import Label, Row, label, query_id_of
+from domain_embed.settings import AnnotationsSource
+
+COLUMNS = frozenset(("query", "query_id", "passage_id", "annotator", "created_at", "split"))
 
 Judged: TypeAlias = tuple[str, str, str, str | None]
 """Query id, query, passage id and split."""
 
 
-def read_annotations(path: Path) -> Iterator[Label]:
+def read_annotations(source: AnnotationsSource, folder: Path, report: SourceReport) -> Iterator[Label]:
     """One label for each query and passage, in the order they first occur.
 
     The grade is the median over annotators, the lower of two; the confidence is the share of annotators who agree with
     it on relevant (1 and more) or not; `created_at` is that of the newest annotation. Of several annotations by one
     person the newest counts, the last of equally old ones; one without `created_at` is older than any with.
     """
-    annotations = Annotations()
-    for row in read(path):
+    path, graded = folder / source.path, source.grade_field or "grade"
+    annotations = Annotations(graded)
+    for row in read_known(path, COLUMNS, source.unused_fields, report, grade=graded):
         annotations.add(row)
     for (query_id, query, passage_id, split), grade, confidence, created_at in annotations.agreed():
         yield label(
@@ -40,9 +47,10 @@ def read_annotations(path: Path) -> Iterator[Label]:
 
 
 class Annotations:
-    """The annotations of a file as columns of numbers."""
+    """The annotations of a file as columns of numbers; the column called `grade` has their grades."""
 
-    def __init__(self) -> None:
+    def __init__(self, grade: str) -> None:
+        self._grade = grade
         self._judged: list[Judged] = []
         self._pair_of: dict[tuple[str, str, str], int] = {}
         self._annotator_of: defaultdict[str, int] = defaultdict(lambda: len(self._annotator_of))
@@ -53,7 +61,7 @@ class Annotations:
         """Takes one annotation."""
         self._pairs.append(self._pair(row))
         self._annotators.append(self._annotator_of[row.text("annotator").strip()])
-        self._grades.append(row.grade(default=None))
+        self._grades.append(row.grade(self._grade, default=None))
         self._times.append(row.moment())
 
     def _pair(self, row: Row) -> int:
@@ -64,7 +72,10 @@ class Annotations:
         if pair == len(self._judged):
             self._judged.append((query_id, query, passage_id, split))
         elif split != (before := self._judged[pair][3]):
-            raise row.error(f"the split of this query and passage is {split!r} here and {before!r} in an earlier row")
+            raise row.error(
+                f"the split of this query and passage is {excerpt(repr(split))} here and {excerpt(repr(before))} "
+                "in an earlier row"
+            )
         return pair
 
     def agreed(self) -> Iterator[tuple[Judged, int, float, str | None]]:

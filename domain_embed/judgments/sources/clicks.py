@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from domain_embed.judgments.click_model import Floats, fit_click_model
+from domain_embed.judgments.sources.columns import read_known
 from domain_embed.judgments.sources.report import SourceReport
-from domain_embed.judgments.sources.rows import Label, label, read
+from domain_embed.judgments.sources.rows import Label, label, query_id_of
 from domain_embed.judgments.sources.search_log import CountedPairs, Flags, SearchLog
 from domain_embed.settings import ClicksSource
+
+COLUMNS = frozenset(("search_id", "query", "passage_id", "position", "clicked", "dwell_s", "time"))
 
 TOO_FAR_DOWN = "result shown below max_positions"
 TOO_SELDOM = "query and passage shown less often than min_impressions"
@@ -34,7 +37,7 @@ def read_clicks(source: ClicksSource, folder: Path, report: SourceReport) -> Ite
     """
     path = folder / source.path
     log = SearchLog(source.min_dwell_s)
-    for row in read(path):
+    for row in read_known(path, COLUMNS, source.unused_fields, report):
         if not log.add(row, source.max_positions):
             report.leave_out(TOO_FAR_DOWN, f"line {row.line}")
     if not len(log):
@@ -73,5 +76,6 @@ def _labels(
 def _leave_out(report: SourceReport, reason: str, unused: Flags, pairs: CountedPairs, log: SearchLog) -> None:
     if unused.any():
         first = int(np.argmax(unused))
-        what = f"{log.queries[int(pairs.query[first])]} | {log.passage_ids[int(pairs.passage[first])]}"
-        report.leave_out(reason, what, count=int(unused.sum()))
+        query, passage_id = log.queries[int(pairs.query[first])], log.passage_ids[int(pairs.passage[first])]
+        told = f"{query_id_of(query)} | {passage_id}"
+        report.leave_out(reason, f"{query} | {passage_id}", recorded=told, count=int(unused.sum()))

@@ -1,7 +1,6 @@
 """One row of a label file, and the label it becomes: fields are read with errors that name file, line and field."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -10,17 +9,22 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from domain_embed.contracts.errors import InputError
+from domain_embed.contracts.errors import InputError, excerpt
 from domain_embed.contracts.filters import filter_text
 from domain_embed.contracts.progress import Progress, progress_bar
 from domain_embed.contracts.tables import SPLIT_NAMES, normalized_query
-from domain_embed.corpus.lines import decode, read_lines, read_rows, text_field
+from domain_embed.corpus.lines import decode, parse_json, read_lines, read_rows, text_field
+from domain_embed.files import size_of
 
-SPLIT_ALIASES = {"dev": "validation", "valid": "validation", "val": "validation"}
+SPLIT_ALIASES = {"dev": "validation", "development": "validation", "valid": "validation", "val": "validation"}
 # True and 1.0 equal 1, so that they find its entry too.
 FLAGS: dict[object, bool] = {
     1: True, "1": True, "true": True, "yes": True,
     0: False, "0": False, "false": False, "no": False,
+}  # fmt: skip
+GRADE_WORDS = {
+    "relevant": 1, "positive": 1, "pos": 1, "not relevant": 0, "not_relevant": 0, "irrelevant": 0, "negative": 0,
+    "neg": 0,
 }  # fmt: skip
 LARGEST_GRADE = 1000
 DATE_LENGTH = len("2026-01-31")
@@ -68,19 +72,23 @@ class Row:
         present = next((name for name in names if name in self.fields), None)
         if present is not None:
             return self.error(f"field {present!r} is empty")
-        return self.error(f"no field {' or '.join(map(repr, names))} (fields: {', '.join(self.fields)})")
+        return self.error(f"no field {' or '.join(map(repr, names))} (fields: {excerpt(', '.join(self.fields))})")
 
     def grade(self, name: str = "grade", *, default: int | None = 1) -> int:
-        """A whole number; without a default it must be given."""
+        """A whole number, or 1 and 0 for words that say so; without a default it must be given."""
         value = self.given(name)
         if value is None:
             if default is None:
                 raise self.missing(name)
             return default
-        number = _number(value)
-        if not number.is_integer() or abs(number) > LARGEST_GRADE:
-            raise self.error(f"the {name} must be a whole number, not {value!r}")
-        return int(number)
+        grade = grade_of(value)
+        if grade is None:
+            raise self.error(f"the {name} must be a whole number, not {excerpt(repr(value))}")
+        return grade
+
+    def mapped_grade(self, field: str | None) -> int:
+        """The grade in the column that the settings name, which must be given; 1 where they name none."""
+        return 1 if field is None else self.grade(field, default=None)
 
     def position(self) -> int:
         """A whole number from 1, which must be given."""
@@ -89,7 +97,7 @@ class Row:
             raise self.missing("position")
         number = _number(value)
         if not number.is_integer() or number < 1:
-            raise self.error(f"the position must be a whole number from 1, not {value!r}")
+            raise self.error(f"the position must be a whole number from 1, not {excerpt(repr(value))}")
         return int(number)
 
     def confidence(self, *, default: float = 1.0) -> float:
@@ -97,7 +105,7 @@ class Row:
         value = self.given("confidence")
         number = default if value is None else _number(value)
         if not 0 <= number <= 1:
-            raise self.error(f"the confidence must be between 0 and 1, not {value!r}")
+            raise self.error(f"the confidence must be between 0 and 1, not {excerpt(repr(value))}")
         return number
 
     def seconds(self, name: str) -> float | None:
@@ -107,7 +115,7 @@ class Row:
             return None
         number = _number(value)
         if not 0 <= number < math.inf:
-            raise self.error(f"{name} must be a number of seconds, not {value!r}")
+            raise self.error(f"{name} must be a number of seconds, not {excerpt(repr(value))}")
         return number
 
     def flag(self, name: str, *, default: bool | None = None) -> bool:
@@ -119,7 +127,7 @@ class Row:
             return default
         key = value.strip().casefold() if isinstance(value, str) else value
         if not isinstance(key, str | int | float) or key not in FLAGS:
-            raise self.error(f"{name} must be true or false (or 1, 0, yes, no), not {value!r}")
+            raise self.error(f"{name} must be true or false (or 1, 0, yes, no), not {excerpt(repr(value))}")
         return FLAGS[key]
 
     def moment(self, name: str = "created_at") -> str | None:
@@ -129,7 +137,7 @@ class Row:
             return None if value is None else _iso(value)
         except (TypeError, ValueError, OverflowError):
             hint = "write 2026-01-31 or 2026-01-31T12:00:00Z"
-            raise self.error(f"{name} must be a date or time in ISO 8601, not {value!r}", hint) from None
+            raise self.error(f"{name} must be a date or time in ISO 8601, not {excerpt(repr(value))}", hint) from None
 
     def filters(self) -> str | None:
         """What narrows the search for this query, as `filter_text` writes it; from an object, or JSON in a cell."""
@@ -137,18 +145,19 @@ class Row:
         if value is None or value == {}:
             return None
         try:
-            return filter_text(json.loads(value) if isinstance(value, str) else value)
+            return filter_text(parse_json(value) if isinstance(value, str) else value)
         except (ValueError, TypeError, RecursionError) as error:
-            raise self.error(f"the filters cannot be used: {error}") from None
+            raise self.error(f"the filters cannot be used: {excerpt(str(error))}") from None
 
     def split(self) -> str | None:
-        """The split a row is given to, or None."""
+        """The split a row is given to, or None; dev is validation."""
         text = self.optional_text("split")
         if text is None:
             return None
-        split = SPLIT_ALIASES.get(text, text)
-        if split not in SPLIT_NAMES:
-            raise self.error(f"the split must be one of {', '.join(SPLIT_NAMES)}, not {text!r}")
+        split = split_of(text)
+        if split is None:
+            hint = "dev is validation; to go by none of them, name `split` in the source's unused_fields in domain.yaml"
+            raise self.error(f"the split must be one of {', '.join(SPLIT_NAMES)}, not {excerpt(repr(text))}", hint)
         return split
 
 
@@ -231,8 +240,26 @@ def label(
     }
 
 
+def grade_of(value: Any) -> int | None:
+    """The grade that a value says, or None: a whole number, a boolean, or a word for relevant or not."""
+    if isinstance(value, str):
+        word = value.strip().casefold()
+        if word in GRADE_WORDS:
+            return GRADE_WORDS[word]
+        value = FLAGS.get(word, value)
+    number = float(value) if isinstance(value, bool) else _number(value)
+    return int(number) if number.is_integer() and abs(number) <= LARGEST_GRADE else None
+
+
+def split_of(text: str) -> str | None:
+    """The split that a word names, in any case, or None."""
+    word = text.strip().casefold()
+    split = SPLIT_ALIASES.get(word, word)
+    return split if split in SPLIT_NAMES else None
+
+
 def _bytes_read(path: Path) -> AbstractContextManager[Progress]:
-    return progress_bar(f"reading {path.name}", path.stat().st_size if path.is_file() else 0, "bytes")
+    return progress_bar(f"reading {path.name}", size_of(path), "bytes")
 
 
 def _number(value: Any) -> float:

@@ -1,14 +1,17 @@
 """Support tickets, chats and call transcripts that were solved with an article."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from domain_embed.corpus.lines import parse_json
+from domain_embed.encoding.words import head
+from domain_embed.judgments.sources.columns import read_known
 from domain_embed.judgments.sources.report import SourceReport
-from domain_embed.judgments.sources.rows import Label, Row, label, read
+from domain_embed.judgments.sources.rows import Label, Row, label
 from domain_embed.settings import TicketsSource
 
+COLUMNS = frozenset(("ticket_id", "doc_id", "subject", "text", "turns", "resolution", "solved", "created_at", "split"))
 NOT_SOLVED, NO_ARTICLE, NO_MESSAGE = "ticket not solved", "ticket without an article", "ticket without a message"
 
 
@@ -18,7 +21,7 @@ def read_tickets(source: TicketsSource, folder: Path, report: SourceReport) -> I
     Unsolved tickets, and those whose article or message is empty, are left out and counted.
     """
     path = folder / source.path
-    for row in read(path):
+    for row in read_known(path, COLUMNS, source.unused_fields, report, grade=source.grade_field):
         if "doc_id" not in row.fields:
             raise row.missing("doc_id")
         query, doc_id = _query(row, source), row.optional_text("doc_id")
@@ -34,9 +37,11 @@ def read_tickets(source: TicketsSource, folder: Path, report: SourceReport) -> I
                 query,
                 target=doc_id,
                 answer=row.optional_text("resolution"),
+                grade=row.mapped_grade(source.grade_field),
                 source=path.name,
                 confidence=source.confidence,
                 created_at=row.moment(),
+                split=row.split(),
             )
 
 
@@ -46,7 +51,7 @@ def _query(row: Row, source: TicketsSource) -> str:
         raise row.missing("subject", "text", "turns")
     subject = row.optional_text("subject") or ""
     message = row.optional_text("text") or _first_message(row, source.customer)
-    return " ".join(f"{subject} {message}".split()[: source.max_words])
+    return head(f"{subject} {message}", source.max_words)
 
 
 def _first_message(row: Row, customer: str) -> str:
@@ -65,7 +70,7 @@ def _turns(row: Row) -> list[Any]:
     turns = row.given("turns")
     if isinstance(turns, str):
         try:
-            turns = json.loads(turns)
+            turns = parse_json(turns)
         except (ValueError, RecursionError):
             raise row.error(
                 "field 'turns' is not valid JSON", "write a list of objects of `speaker` and `text`"

@@ -38,14 +38,33 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _short_number(_BASE.construct_y
 _Loader.add_constructor("tag:yaml.org,2002:float", _short_number(_BASE.construct_yaml_float))
 
 
-def load_yaml(text: str) -> Any:
-    """The content of a YAML document. Raises ValueError that says in a line or two what is wrong."""
+class _UniqueLoader(_Loader):
+    """A key that occurs twice in one mapping is refused: of two settings one would be dropped without a word."""
+
+
+def _unique_keys(loader: Any, node: Any) -> Any:
+    keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+    if twice is not None:
+        line = node.start_mark.line + 1
+        raise ValueError(f"the key {twice[1]!r} occurs twice, in the part that begins in line {line}")
+    return loader.construct_yaml_map(node)
+
+
+_UniqueLoader.add_constructor("tag:yaml.org,2002:map", _unique_keys)
+
+
+def load_yaml(text: str, *, unique_keys: bool = False) -> Any:
+    """The content of a YAML document; of a key that occurs twice the last value counts, or none with `unique_keys`.
+
+    Raises ValueError that says in a line or two what is wrong.
+    """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it holds {len(text):,} characters, more than {MAX_CHARACTERS:,}")
     try:
         if "&" in text or sum(map(text.count, OPENING)) >= MAX_DEPTH:
             _require_bounded(text)
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_UniqueLoader if unique_keys else _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(str(error)[:SHOWN_CHARACTERS]) from None
     except RecursionError:

@@ -10,9 +10,10 @@ from filelock import FileLock
 
 from domain_embed.audit import Deed
 from domain_embed.contracts.errors import NotReadyError, StoreError, StoreUnavailableError
-from domain_embed.contracts.ports import VectorStore
+from domain_embed.contracts.ports import TableReader, VectorStore
 from domain_embed.contracts.records import CollectionInfo, Verdict
 from domain_embed.encoding.agreement import require_agreement
+from domain_embed.encoding.words import reads_otherwise
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.names import system_name, variant_name
 from domain_embed.files import PRIVATE_FILE
@@ -30,6 +31,10 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 
 LOGGED_DAYS = 14
 """Queries of so many days are recent."""
+TAKEN_OUT = "passages are missing in it"
+OTHER_WORDS = "the words of these passages are told apart better now"
+LOOKED_AT = 200
+"""Passages that show in which script a corpus is written."""
 
 
 def stored_verdict(
@@ -81,36 +86,46 @@ def withhold_gone(
         )  # fmt: skip
 
 
-def lacks_passages(workspace: Workspace, alias: str) -> bool:
-    """Whether passages were taken out of what an alias names that are there (again) today.
+def lacking(workspace: Workspace, alias: str) -> str:
+    """What is not as it should be in the collection behind an alias, or "".
 
-    Its inputs do not tell: the corpus is what it was, and the collection is not. A server that does not answer is not
-    waited for: then it is not known, and False.
+    Passages were taken out of it that are there (again) today, or its words are not those of today's definition. Its
+    inputs do not tell: the corpus is what it was. A server that does not answer is not waited for: then it is not
+    known, and "".
     """
     try:
         name = workspace.vector_store.alias(alias)
         if name is None or not workspace.tables.has("passages"):
-            return False
+            return ""
         collection, passages = workspace.vector_store.open(name), workspace.tables.read("passages")
         try:
-            is_of_these = collection.info.passages_version == passages.version
-            return bool(collection.info.amended) and is_of_these and not holds_exactly(collection, passages)
+            if collection.info.passages_version != passages.version:
+                return ""
+            if reads_otherwise(_first_texts(passages), collection.info.words_version):
+                return OTHER_WORDS
+            return TAKEN_OUT if collection.info.amended and not holds_exactly(collection, passages) else ""
         finally:
             collection.close()
     except StoreUnavailableError:
-        return False
+        return ""
 
 
-def live_is_behind(workspace: Workspace) -> bool:
-    """Whether what is live lacks passages of today, as after a rollback whose new texts could not be embedded."""
+def _first_texts(passages: TableReader) -> list[str]:
+    batch = next(passages.batches(LOOKED_AT, columns=["text"]), None)
+    return [] if batch is None else batch.column("text").to_pylist()
+
+
+def live_is_behind(workspace: Workspace) -> str:
+    """What of today's passages the live collection lacks, as after a rollback whose new texts could not be embedded."""
     try:
         name = workspace.vector_store.alias(LIVE)
         if name is None or not workspace.tables.has("passages"):
-            return False
+            return ""
         built_of = {info.name: info.passages_version for info in workspace.vector_store.collections()}
     except StoreUnavailableError:
-        return False
-    return built_of.get(name) != workspace.tables.read("passages").version or lacks_passages(workspace, LIVE)
+        return ""
+    is_of_others = built_of.get(name) != workspace.tables.read("passages").version
+    return TAKEN_OUT if is_of_others else lacking(workspace, LIVE)
 
 
 def bring_up(

@@ -1,11 +1,13 @@
 """Domains in German and Japanese, from files to the evidence."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from domain_embed.cutover import OTHER_WORDS
+from domain_embed.encoding import words
 from domain_embed.evaluation.evidence import Evidence
 from domain_embed.evaluation.measures import HEADLINE, mean_measures, score_run
 from domain_embed.evaluation.systems import run_systems
@@ -97,3 +99,28 @@ def test_chinese_answers_are_found_in_their_passages(tmp_path: Path, tiny_path: 
     assert set(judged["query"]) | set(tables.read("undecided").read()["query"].to_pylist()) == set(answers.index)
     assert all(answers[query] in texts[key] for query, key in zip(judged["query"], judged["passage_id"], strict=True))
     assert len(judged) >= 19
+
+
+@pytest.mark.parametrize(
+    ("rules", "stale"),
+    [
+        pytest.param(german_rules()[:30], {}, id="german"),
+        pytest.param(japanese_rules()[:30], {"base_collection": (OTHER_WORDS,)}, id="japanese"),
+    ],
+)
+def test_where_words_are_told_apart_better_now_the_plan_says_so(
+    tmp_path: Path, tiny_path: str, monkeypatch: pytest.MonkeyPatch, rules: Sequence[Rule],
+    stale: Mapping[str, tuple[str, ...]],
+) -> None:  # fmt: skip
+    whole = Whole(tmp_path)
+    write_domain(whole.folder, rules, tiny_path)
+    made = ("documents", "passages", "base_collection")
+    with monkeypatch.context() as before:
+        before.setattr(words, "VERSION", 1)
+        whole.run(made)
+    found = {name: status.causes for name, status in whole.plan().statuses.items() if status.state == "stale"}
+    assert found == stale
+    whole.run(tuple(found) or made)
+    assert {status.state for name, status in whole.plan().statuses.items() if name in made} == {"fresh"}
+    info = whole.workspace.vector_store.open(whole.workspace.aliased(BASE)).info
+    assert info.words_version == (words.VERSION if stale else 1)

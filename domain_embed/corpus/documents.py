@@ -52,6 +52,7 @@ class ReadReport:
     recorded: list[tuple[str, str]] = field(default_factory=list)  # the same without what it quotes of the data
     hidden: int = 0
     hidden_samples: list[str] = field(default_factory=list)
+    repeated: set[str] = field(default_factory=set)  # ids of which a later row was left out
 
     def leave_out(self, reason: str, culprit: str | InputError) -> None:
         """Counts one row or file that is not used and keeps the first few as samples."""
@@ -100,6 +101,7 @@ class _Reading:
     report: ReadReport
     progress: Progress
     workers: Workers
+    tells_repeated: bool = False
 
 
 def read_documents(
@@ -110,6 +112,7 @@ def read_documents(
     *,
     roots: Sequence[str] | None = None,
     groups_field: str | None = None,
+    tell_repeated: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Yields DOCUMENTS batches of bounded size, in file order.
 
@@ -125,6 +128,8 @@ def read_documents(
         groups_field: The metadata key with the groups that may find a document, if there is one. A file's path has the
             last word on it; in a cell of a CSV or TSV file it may be a list, and one that cannot be read hides its row
             from everybody.
+        tell_repeated: Of documents of one id, yield the first and name the id in `report.repeated`, which is no error
+            then.
 
     Raises:
         InputError: For a file of an unknown kind, an unreadable row or file where the settings say "fail", an id that
@@ -135,7 +140,7 @@ def read_documents(
         hint = f"known are {', '.join(SUPPORTED_SUFFIXES)}; name only such files in corpus.paths"
         raise InputError.of_culprits("no reader for these files", unknown, hint=hint)
     with progress_bar("documents", sum(map(size_of, files)), "bytes") as progress, Workers() as workers:
-        reading = _Reading(settings, groups_field, roots, report, progress, workers)
+        reading = _Reading(settings, groups_field, roots, report, progress, workers, tell_repeated)
         named = zip(files, relative_names(files, root, settings.paths), strict=True)
         for rows in bounded(_rows(named, reading)):
             report.read += len(rows)
@@ -155,6 +160,9 @@ def _rows(files: Iterable[Named], reading: _Reading) -> Iterator[dict[str, str]]
         read = _of_files if whole else _of_tables
         for document in read(named, reading):
             doc_id = document.row["doc_id"]
+            if doc_id in seen and reading.tells_repeated:
+                reading.report.repeated.add(doc_id)
+                continue
             if doc_id in seen:
                 problem = f"document id {doc_id!r} occurs twice, first in {seen[doc_id]}"
                 raise InputError.at(document.path, problem, line=document.line, hint="give every document its own id")

@@ -50,7 +50,6 @@ logger = logging.getLogger("domain_embed.run")
 
 RETRY_SECONDS = (5, 15)
 """Before an asset is tried again whose store did not answer: it goes on where it was, so this is safe and cheap."""
-TAKEN_OUT = "passages are missing in it"
 NOTES, REUSED, SECONDS, WHY = "notes", "reused", "seconds", "made because"
 
 
@@ -92,11 +91,12 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
             inputs = _input_versions(context.instance, workspace, settings, spec)
             latest = last_materialization(context.instance, spec.key)
             status = asset_status(spec, latest, inputs, launched)
-            if latest is not None and status.state == "fresh" and not forced and not recipe.lacks(workspace):
+            lacks = recipe.lacks(workspace) if latest is not None and status.state == "fresh" else ""
+            if latest is not None and status.state == "fresh" and not forced and not lacks:
                 logger.info("%s: reused, nothing it reads has changed", recipe.name)
                 yield _again(latest, samples=settings.samples)
                 return
-            why = "; ".join(status.causes) or ("forced" if forced else TAKEN_OUT)
+            why = "; ".join(status.causes) or ("forced" if forced else lacks)
             logger.info("%s: made now (%s)", recipe.name, why)
             try:
                 made = _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from domain_embed.cutover import lacks_passages, live_is_behind
+from domain_embed.cutover import lacking, live_is_behind
 from domain_embed.defs import data, diagnosis, evidence, labels, lane, mining, model, reranker, served
 from domain_embed.defs.work import AssetRecipe
 from domain_embed.stores.workspace import BASE, CHALLENGER
@@ -20,7 +20,7 @@ RECIPES = (
     AssetRecipe(lane.live_collection, ("passages", "withheld"), "index", COLLECTION, lacks=live_is_behind),
     AssetRecipe(
         model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse", "index"),
-        revision=2, lacks=partial(lacks_passages, alias=BASE),
+        revision=2, lacks=partial(lacking, alias=BASE),
     ),
     AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",), revision=2),
     AssetRecipe(
@@ -55,7 +55,7 @@ RECIPES = (
     ),
     AssetRecipe(
         model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2,
-        lacks=partial(lacks_passages, alias=CHALLENGER),
+        lacks=partial(lacking, alias=CHALLENGER),
     ),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection", "reranker"), "evidence",

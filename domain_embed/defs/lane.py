@@ -1,11 +1,12 @@
 """Asset bodies of the lane from the corpus to all that serves, which nothing that can be red stops."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock
 
 from domain_embed.contracts.errors import InputError
@@ -18,7 +19,7 @@ from domain_embed.defs.work import Produced, Work, joint_version, record_table
 from domain_embed.files import PRIVATE_FILE, private_folder
 from domain_embed.indexing.withhold import Alignments, Withheld, withhold
 from domain_embed.settings import CorpusSettings
-from domain_embed.stores.tables import ParquetTable, TableStore
+from domain_embed.stores.tables import ROWS_PER_GROUP, ParquetTable, TableStore
 from domain_embed.stores.workspace import LIVE
 
 logger = logging.getLogger("domain_embed.run")
@@ -64,9 +65,10 @@ def live_collection(work: Work) -> Produced:
 def withhold_readable(work: Work) -> list[Withheld]:
     """What the lane can do while the corpus cannot be read as the settings ask.
 
-    Rows and files that cannot be read are left out, and what they held is hidden with what is gone: nobody can tell
-    whether it may still be served. What cannot be told at all is left as it is: nothing is hidden when no document can
-    be read, or a path names no file (a mount is away), or when more than MOST_MISSING of the documents are missing.
+    Rows and files that cannot be read are left out, and so are documents that share an id; what they held is hidden
+    with what is gone: nobody can tell whether it may still be served. What cannot be told at all is left as it is:
+    nothing is hidden when no document can be read, or a path names no file (a mount is away), or when more than
+    MOST_MISSING of the documents are missing.
     """
     workspace = work.workspace
     if not workspace.tables.has("documents"):
@@ -89,11 +91,23 @@ def withhold_readable(work: Work) -> list[Withheld]:
 
 def _readable_documents(work: Work, scratch: Path) -> ParquetTable:
     corpus = work.settings.corpus.model_copy(update={"bad_rows": "skip", "bad_files": "skip"})
-    return TableStore(scratch).write("documents", corpus_documents(work, corpus, ReadReport()), DOCUMENTS)
+    report, tables = ReadReport(), TableStore(scratch)
+    read = tables.write("documents", corpus_documents(work, corpus, report, tell_repeated=True), DOCUMENTS)
+    if not report.repeated:
+        return read
+    return tables.write("documents", _without(report.repeated, read.batches(ROWS_PER_GROUP)), DOCUMENTS)
 
 
-def corpus_documents(work: Work, corpus: CorpusSettings, report: ReadReport) -> Iterator[pa.RecordBatch]:
-    """The domain's documents as these settings read them, without those that were erased."""
+def _without(doc_ids: Set[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    gone = pa.array(sorted(doc_ids))
+    for batch in batches:
+        yield batch.filter(pc.invert(pc.is_in(batch.column("doc_id"), value_set=gone)))
+
+
+def corpus_documents(
+    work: Work, corpus: CorpusSettings, report: ReadReport, *, tell_repeated: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The domain's documents as these settings read them, without those that were erased; see `read_documents`."""
     folder = work.workspace.folder
     sources = find_sources(folder, corpus.paths)
     files = [path for path in sources.files if path.name != ERASED_FILE]
@@ -102,5 +116,6 @@ def corpus_documents(work: Work, corpus: CorpusSettings, report: ReadReport) -> 
     found = read_documents(
         files, report, corpus, folder,
         roots=named_roots(folder, corpus.paths), groups_field=work.settings.access.groups_field,
+        tell_repeated=tell_repeated,
     )  # fmt: skip
     yield from without_erased(found, read_erased(folder), report)

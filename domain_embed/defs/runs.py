@@ -13,7 +13,6 @@ from domain_embed.contracts.errors import DomainEmbedError, InputError, Settings
 from domain_embed.defs.assets import (
     REUSED,
     SECONDS,
-    TAKEN_OUT,
     WHY,
     AssetFailedError,
     asset_spec,
@@ -121,8 +120,8 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     events = last_materializations(instance, [*sources, *(spec.key for spec in specs)])
     found = statuses(specs, events, settings)
     for key, recipe in zip(found, RECIPES, strict=True):
-        if found[key].state == "fresh" and recipe.lacks(workspace):
-            found[key] = Status("stale", (TAKEN_OUT,))
+        if found[key].state == "fresh" and (lacks := recipe.lacks(workspace)):
+            found[key] = Status("stale", (lacks,))
     stale = [key for key, status in found.items() if status.state != "fresh"]
     return Plan(
         {key.path[-1]: status for key, status in found.items()},

@@ -91,9 +91,8 @@ class AssetRecipe:
     sections_if: Mapping[str, Callable[[DomainSettings], bool]] = field(default_factory=dict)
     """The same of settings sections."""
 
-    lacks: Callable[[Workspace], bool] = lambda workspace: False
-    """Whether something was taken out of what it made, so that it has to be made again though its inputs are the same.
-    """
+    lacks: Callable[[Workspace], str] = lambda workspace: ""
+    """What is not as it should be in what it made, so that it is made again though its inputs are the same; or ""."""
 
     def reads(self, settings: DomainSettings) -> tuple[str, ...]:
         """The assets it depends on."""

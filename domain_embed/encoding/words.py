@@ -9,6 +9,8 @@ them 0.70.
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Of this definition, kept with what was made by it. 1 was Python's `\\w+`, lower-cased."""
+MOST_OTHER = 0.05
+"""Of the words of some texts, the share that may be others by another version before it matters."""
 
 _ASCII = re.compile(r"\w+", re.ASCII)
 _PYTHONS = re.compile(r"\w+")
@@ -82,6 +86,17 @@ def folded(text: str) -> str:
 def words_before(text: str) -> list[str]:
     """The words as version 1 had them."""
     return _PYTHONS.findall(text.lower())
+
+
+def reads_otherwise(texts: Sequence[str], version: int) -> bool:
+    """Whether an earlier version of this definition has other words for these texts, more than a few.
+
+    Latin, Greek and Cyrillic have the same; scripts without spaces and those with combining marks do not.
+    """
+    if version == VERSION:
+        return False
+    before, now = (Counter(word for text in texts for word in read(text)) for read in (words_before, words))
+    return (now - before).total() > MOST_OTHER * now.total()
 
 
 @cache

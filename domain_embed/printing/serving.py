@@ -82,6 +82,9 @@ def print_rollback(move: "Move", refreshed: "Move | None") -> None:
 
 def print_audit(lines: Sequence["AuditLine"]) -> None:
     """Who did what, oldest first."""
+    if not lines:
+        console.print("Nothing is recorded yet: nothing went live, was removed, exported or opened.")
+        return
     table = Table("when", "who", "domain", "deed", "from", "to", "why")
     for one in lines:
         table.add_row(one.at, one.who, one.domain, one.deed, one.source, one.target, one.reason)

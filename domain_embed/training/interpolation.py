@@ -188,7 +188,8 @@ def standard_error(differences: "pd.Series[float]") -> float:
 
 def _report(point: MixturePoint, tracker: Tracker) -> None:
     """Over alpha in per cent, since MLflow's steps are whole numbers."""
-    logger.info("alpha %.2f: validation nDCG@10 %.4f %s", point.alpha, point.validation, dict(point.probes))
+    probed = "".join(f", {probe} {figure:.4f}" for probe, figure in point.probes.items())
+    logger.info("%.0f %% tuned weights: validation nDCG@10 %.4f%s", 100 * point.alpha, point.validation, probed)
     figures = {"interpolation/validation": point.validation}
     figures |= {f"interpolation/probe/{name}": figure for name, figure in point.probes.items()}
     tracker.log_metrics(figures, step=round(100 * point.alpha))

@@ -15,6 +15,7 @@ import numpy as np
 from domain_embed.contracts.errors import InputError, TrainingError
 from domain_embed.contracts.records import Qrels, embedded_text
 from domain_embed.contracts.tables import normalized_query
+from domain_embed.encoding.words import words
 from domain_embed.judgments.detect import beir_source
 from domain_embed.judgments.sources.rows import queries_by_id, read
 from domain_embed.settings import ForgettingSettings
@@ -143,10 +144,9 @@ def _pool(queries: Sequence[str], qrels: Qrels, corpus: Mapping[str, str], size:
 
     ids = list(corpus)
     index = bm25s.BM25()
-    index.index(bm25s.tokenize([corpus[one] for one in ids], show_progress=False), show_progress=False)
-    tokens = bm25s.tokenize(list(queries), show_progress=False)
+    index.index([words(corpus[one]) for one in ids], show_progress=False)
     depth = min(len(ids), max(1, 2 * size // len(queries)))
-    near, _ = index.retrieve(tokens, k=depth, show_progress=False)
+    near, _ = index.retrieve([words(query) for query in queries], k=depth, show_progress=False)
     pool = dict.fromkeys(sorted({passage_id for judged in qrels.values() for passage_id in judged}))
     for row in near.T.reshape(-1).tolist():
         if len(pool) >= size:

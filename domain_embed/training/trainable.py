@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 def trainable_model(base: str, model_settings: ModelSettings, settings: TrainingSettings) -> "SentenceTransformer":
     """The base model, in evaluation mode so that dropout is off; what the settings freeze needs no gradient.
 
+    A static model, of word vectors alone, is trained whole.
+
     Raises TrainingError when the settings ask for what the model does not have.
     """
     model = load_model(base, model_settings)
     transformers = [module.model for module in model.modules() if type(module).__name__ == "Transformer"]
     if not transformers:
-        raise TrainingError(f"model {base!r} has no transformer to train", "choose another model.base")
+        _require_word_vectors(model, base, settings)
     dimensions = model.get_embedding_dimension()
     if max(settings.matryoshka, default=0) > dimensions:
         raise TrainingError(
@@ -30,6 +32,17 @@ def trainable_model(base: str, model_settings: ModelSettings, settings: Training
     for transformer in transformers:  # one, but where queries and documents have each their own
         _prepare(transformer, settings, on_cpu=model.device.type == "cpu")
     return model
+
+
+def _require_word_vectors(model: "SentenceTransformer", base: str, settings: TrainingSettings) -> None:
+    """Of a model without a transformer, its word vectors are trained: they are all there is, frozen or not."""
+    if not any(type(module).__name__ == "StaticEmbedding" for module in model.modules()):
+        raise TrainingError(f"model {base!r} has nothing that could be trained", "choose another model.base")
+    if isinstance(settings.method, LoraTuning) or settings.frozen_layers:
+        raise TrainingError(
+            f"model {base!r} has word vectors alone: no layers to freeze, none for LoRA",
+            "set training.method: full and training.frozen_layers: 0",
+        )
 
 
 def _prepare(transformer: Any, settings: TrainingSettings, *, on_cpu: bool) -> None:

@@ -194,6 +194,21 @@ def test_one_row_that_cannot_be_read_does_not_keep_what_is_deleted(whole: Whole)
         assert len({hit.passage_id for hit in searcher.search("log", 100)}) == 38
 
 
+def test_an_id_that_occurs_twice_hides_its_document_and_does_not_keep_what_is_deleted(whole: Whole) -> None:
+    restrict_by_team(whole)
+    delete(whole, GONE)
+    move(whole, MOVED, "legal")
+    add(whole, {"_id": "kafka-lag", "text": "Another text.", "metadata": {"team": "legal"}})
+    with pytest.raises(InputError, match=r"corpus\.jsonl, line 40: document id 'kafka-lag' occurs twice"):
+        whole.run()
+    for version in VERSIONS:
+        assert not found(whole, GONE, version, ["data"])
+        assert not found(whole, MOVED, version, ["network"])
+        assert found(whole, MOVED, version, ["legal"])
+        searcher = Searcher.open(DOMAIN, groups=["data", "platform", "network", "release", "legal"], home=whole.home)
+        assert "kafka-lag" not in {hit.passage_id for hit in searcher.search("log", 100)}  # which one, nobody can tell
+
+
 def test_what_was_hidden_for_a_broken_row_is_back_once_it_is_mended(whole: Whole) -> None:
     rows = whole.corpus()
     break_row(whole, GONE)

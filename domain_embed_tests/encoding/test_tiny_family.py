@@ -11,7 +11,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from domain_embed.contracts.errors import SettingsError
+from domain_embed.contracts.errors import SettingsError, TrainingError
 from domain_embed.encoding import openvino
 from domain_embed.encoding.agreement import lowest_agreement, require_agreement
 from domain_embed.encoding.encoder import TorchEncoder, has_bf16
@@ -69,7 +69,7 @@ def test_dimensions_and_length_are_cut_as_sentence_transformers_does(kind: str, 
     np.testing.assert_allclose(encoder.encode_queries(SAMPLE), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", TRANSFORMERS)
+@pytest.mark.parametrize("kind", FAMILY)
 def test_one_step_moves_every_trainable_weight(kind: str, folder: Folder) -> None:
     model = trainable_model(folder(kind), SETTINGS, TRAIN_ALL)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
@@ -81,6 +81,14 @@ def test_one_step_moves_every_trainable_weight(kind: str, folder: Folder) -> Non
     assert {name for name, change in moved.items() if change > 0} >= used
     assert {name for name in moved if name not in used} <= not_used(model)
     assert all(weight.dtype == torch.float32 for weight in model.parameters())
+
+
+def test_a_static_model_is_trained_whole_or_refused(folder: Folder) -> None:
+    model = trainable_model(folder("static"), SETTINGS, TrainingSettings())  # word embeddings frozen, of others
+    assert [weight.requires_grad for weight in model.parameters()] == [True]
+    for settings in (TrainingSettings(method=LoraTuning()), TrainingSettings(frozen_layers=1)):
+        with pytest.raises(TrainingError, match="word vectors alone"):
+            trainable_model(folder("static"), SETTINGS, settings)
 
 
 def test_in_fp32_a_small_step_moves_what_is_stored_in_half_precision(folder: Folder) -> None:

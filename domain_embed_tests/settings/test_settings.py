@@ -1,5 +1,6 @@
 """domain.yaml and the environment: what is read is what was written, and what is wrong is named."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_rendered_settings_read_back_equal(tmp_path: Path, settings: DomainSetti
 
 @given(
     description=TEXT,
-    base=TEXT,
+    base=TEXT.filter(len),
     prompt=TEXT,
     paths=st.lists(TEXT, min_size=1, max_size=3),
     rate=st.floats(1e-300, 1e300),
@@ -375,3 +376,20 @@ def test_a_key_of_the_database_is_one_line_of_ascii() -> None:
         with pytest.raises(SettingsError, match="QDRANT_API_KEY holds signs") as told:
             Environment.read({"QDRANT_API_KEY": key})
         assert key[:4] not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("training:\n  epochs: 3\nsplits:\n  seed: 1\ntraining:\n  seed: 2\n", "the key 'training' occurs twice"),
+        ("training:\n  epochs: 3\n  epochs: 4\n", "the key 'epochs' occurs twice, in the part that begins in line 2"),
+        ("model:\n  base: ''\n", "model.base"),
+    ],
+)
+def test_of_two_values_none_is_dropped_without_a_word_and_a_model_has_a_name(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    path = tmp_path / "domain.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        read_settings(path)

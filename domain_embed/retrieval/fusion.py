@@ -19,6 +19,7 @@ COSINE_MINIMUM, BM25_MINIMUM = -1.0, 0.0
 EQUAL_WEIGHT = 0.5
 WEIGHTS = tuple(step / 20 for step in range(21))
 """What is tried when the weight is tuned: 0, 0.05, … 1."""
+EQUAL_COUNTS = 20
 TUNED_DEPTH = 100
 
 
@@ -72,9 +73,22 @@ def tune_weight(
             run[query_id] = [ids[n] for n in best]
         return measure(run)
 
-    figures = {weight: measured(weight) for weight in WEIGHTS}
+    best = best_weight({weight: measured(weight) for weight in WEIGHTS})
+    return shrunk_weight(best, len(scaled))
+
+
+def best_weight(figures: Mapping[float, float]) -> float:
+    """The weight with the highest figure; of equally good ones the middle."""
     highest = max(figures.values())
     return statistics.median_low(weight for weight, figure in figures.items() if figure == highest)
+
+
+def shrunk_weight(weight: float, queries: int, strength: float = EQUAL_COUNTS) -> float:
+    """A weight drawn toward equal weights, as if these had been found on `strength` further queries.
+
+    Nothing is left of it at 0 queries, and nearly all at many.
+    """
+    return EQUAL_WEIGHT + (weight - EQUAL_WEIGHT) * (queries / (queries + strength) if queries else 0.0)
 
 
 def _scaled(dense: Sequence[Hit], sparse: Sequence[Hit]) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:

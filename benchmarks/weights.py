@@ -3,7 +3,7 @@
 The base model and BM25 rank a pool of each domain's queries once, exactly. Then, many times, a few queries of the pool
 are drawn, the dense weight is tuned on them, and the others are what is measured: nDCG@10 of both rankings alone, of
 reciprocal rank fusion, of equal weights, of the weight that ranks the drawn queries best, and of that weight drawn
-toward equal weights, as the product does, by several strengths.
+toward another one, as the product does and by other priors and strengths.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from domain_embed.stores.workspace import BASE
 
 SETS = ("community", "covidqa", "medquad", "naics", "scifact")
 SIZES = (10, 30, 100)
-STRENGTHS = (0, 5, 10, 20, 30, 50, 100)
-"""Queries that equal weights count as; 0 takes the best weight as it is."""
+PRIORS, STRENGTHS = (0.5, 0.6, 0.7, 0.8), (10, 20, 30, 50)
+"""What the best weight is drawn toward, and for how many queries that counts."""
 FINE = tuple(step / 100 for step in range(101))
 """A weight that was drawn toward another is measured at the nearest of these."""
 Ranked = dict[str, tuple[list[Hit], list[Hit]]]
@@ -60,7 +60,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The options; by default what two cores rank in some minutes."""
     parser = domains_parser(__doc__ or "", SETS)
-    parser.set_defaults(train_queries=150, test_queries=150, distractors=500)
+    parser.set_defaults(train_queries=100, test_queries=100, distractors=300)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--cache", type=Path, help="a folder that keeps the rankings")
     parser.add_argument("--json", type=Path)
@@ -120,7 +120,13 @@ def drawn(scores: Figures, size: int, draws: int) -> dict[str, Any]:
         means = {name: float(scores[name][held_out].mean()) for name in ("dense", "sparse", "hybrid")}
         by_weight = scores["weights"][:, held_out].mean(axis=1)
         means["equal"] = float(by_weight[50])
-        means |= {f"shrunk {k}": float(by_weight[round(shrunk_weight(best, size, k) * 100)]) for k in STRENGTHS}
+        chosen = {"best": best, "product": shrunk_weight(best, size)}
+        chosen |= {
+            f"to {prior} by {strength}": shrunk_weight(best, size, prior, strength)
+            for prior in PRIORS
+            for strength in STRENGTHS
+        }
+        means |= {name: float(by_weight[round(weight * 100)]) for name, weight in chosen.items()}
         rows.append(means | {"weight": best})
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {
@@ -135,7 +141,7 @@ def drawn(scores: Figures, size: int, draws: int) -> dict[str, Any]:
 
 def table(found: Mapping[str, Any]) -> list[str]:
     """A row for each set and number of drawn queries, and the means over sets."""
-    names = ["dense", "sparse", "hybrid", "equal", *(f"shrunk {k}" for k in STRENGTHS)]
+    names = ["dense", "sparse", "hybrid", "equal", "best", *(f"to {PRIORS[0]} by {k}" for k in STRENGTHS), "product"]
     lines = [f"| set | drawn | {' | '.join(names)} | best weight |", "|---" * (len(names) + 3) + "|"]
     for name, one in found["sets"].items():
         for size, row in one["sizes"].items():

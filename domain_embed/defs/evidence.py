@@ -147,15 +147,13 @@ def _tuned_searcher(
     workspace: Workspace, collection: str, retrieval: RetrievalSettings, reranker: Reranker | None
 ) -> Searcher:
     """A searcher whose dense weight, where the settings leave it open, is tuned on the validation queries."""
-    splits = workspace.tables.read("splits").version
-    known = workspace.tuned_weight(collection)
-    if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
+    if retrieval.dense_weight is None:
         queries, qrels = workspace.judged("validation")
         weight = tune_searcher(
             workspace.searcher(collection, retrieval), queries, workspace.filters("validation"),
             lambda run: mean_ndcg(run, qrels),
         )  # fmt: skip
-        workspace.save_tuned_weight(collection, weight, splits)
+        workspace.save_tuned_weight(collection, weight, workspace.tables.read("splits").version)
     return workspace.searcher(collection, retrieval, reranker)
 
 

@@ -19,7 +19,7 @@ COSINE_MINIMUM, BM25_MINIMUM = -1.0, 0.0
 EQUAL_WEIGHT = 0.5
 WEIGHTS = tuple(step / 20 for step in range(21))
 """What is tried when the weight is tuned: 0, 0.05, … 1."""
-EQUAL_COUNTS = 20
+PRIOR_WEIGHT, PRIOR_QUERIES = 0.7, 20
 TUNED_DEPTH = 100
 
 
@@ -83,12 +83,12 @@ def best_weight(figures: Mapping[float, float]) -> float:
     return statistics.median_low(weight for weight, figure in figures.items() if figure == highest)
 
 
-def shrunk_weight(weight: float, queries: int, strength: float = EQUAL_COUNTS) -> float:
-    """A weight drawn toward equal weights, as if these had been found on `strength` further queries.
+def shrunk_weight(weight: float, queries: int, prior: float = PRIOR_WEIGHT, strength: float = PRIOR_QUERIES) -> float:
+    """A weight found on so many queries, drawn toward `prior`, as if that had been found on `strength` others.
 
-    Nothing is left of it at 0 queries, and nearly all at many.
+    At 0 queries it is the prior; at many, nearly the weight itself.
     """
-    return EQUAL_WEIGHT + (weight - EQUAL_WEIGHT) * (queries / (queries + strength) if queries else 0.0)
+    return prior + (weight - prior) * (queries / (queries + strength) if queries else 0.0)
 
 
 def _scaled(dense: Sequence[Hit], sparse: Sequence[Hit]) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:

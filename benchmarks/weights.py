@@ -24,7 +24,7 @@ from domain_embed.contracts.records import Hit, Run
 from domain_embed.defs.runs import upstream
 from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.new_domain import beir_settings
-from domain_embed.retrieval.fusion import WEIGHTS, best_weight, fuse, shrunk_weight, weigh
+from domain_embed.retrieval.fusion import PRIOR_QUERIES, PRIOR_WEIGHT, WEIGHTS, best_weight, fuse, shrunk_weight, weigh
 from domain_embed.settings import RetrievalSettings
 from domain_embed.stores.workspace import BASE
 
@@ -54,7 +54,10 @@ def main() -> None:
             print(f"{domain.name}: ranked", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(table(found)))
+    told = "\n".join(table(found))
+    if arguments.table:
+        arguments.table.write_text(f"{heading(found)}\n\n{told}\n", encoding="utf-8")
+    print(told)
 
 
 def parse() -> argparse.Namespace:
@@ -64,6 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--cache", type=Path, help="a folder that keeps the rankings")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", type=Path, help="a Markdown file")
     return parser.parse_args()
 
 
@@ -84,7 +88,9 @@ def rankings(domain: Domain, cache: Path | None) -> tuple[Ranked, Qrels]:
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(rows), encoding="utf-8")
-    ranked = {query: tuple([Hit(*hit) for hit in hits] for hits in both) for query, both in rows.items()}
+    ranked = {
+        query: ([Hit(*hit) for hit in dense], [Hit(*hit) for hit in sparse]) for query, (dense, sparse) in rows.items()
+    }
     return ranked, qrels
 
 
@@ -94,7 +100,7 @@ def scored(ranked: Ranked, qrels: Qrels) -> Figures:
 
     def measured(run: Mapping[str, list[Hit]]) -> NDArray[np.float64]:
         ids: Run = {query: [hit.passage_id for hit in hits[:10]] for query, hits in run.items()}
-        return ndcg_scores(ids, qrels).reindex(list(ranked)).to_numpy()
+        return np.array(ndcg_scores(ids, qrels).reindex(list(ranked)), dtype=np.float64)
 
     rrf_k = RetrievalSettings().rrf_k
     return {
@@ -153,6 +159,19 @@ def table(found: Mapping[str, Any]) -> list[str]:
         cells = " | ".join(f"{np.mean([row[system] for row in rows]):.4f}" for system in names)
         lines.append(f"| mean | {size} | {cells} | |")
     return lines
+
+
+def heading(found: Mapping[str, Any]) -> str:
+    """What the table is, and of what it was made."""
+    sets = ", ".join(
+        f"{name} ({one['passages']:,} passages, {one['queries']:,} queries)" for name, one in found["sets"].items()
+    )
+    return (
+        f'nDCG@10 of the queries that were not drawn, mean of {found["draws"]} draws. "best" is the weight that ranks '
+        f'the drawn queries best; "to p by k" draws it toward p as if that had been found on k queries; "product" is '
+        f"to {PRIOR_WEIGHT:g} by {PRIOR_QUERIES}. Sets: {sets}. Made by `python -m benchmarks.weights` at commit "
+        f"{found['commit']} on {found['machine']}."
+    )
 
 
 def commit() -> str:

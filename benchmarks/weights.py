@@ -30,7 +30,7 @@ from domain_embed.stores.workspace import BASE
 
 SETS = ("community", "covidqa", "medquad", "naics", "scifact")
 SIZES = (10, 30, 100)
-PRIORS, STRENGTHS = (0.5, 0.6, 0.7, 0.8), (10, 20, 30, 50)
+PRIORS, STRENGTHS = (0.5, 0.7, 0.75, 0.8), (10, 20, 30, 50)
 """What the best weight is drawn toward, and for how many queries that counts."""
 FINE = tuple(step / 100 for step in range(101))
 """A weight that was drawn toward another is measured at the nearest of these."""

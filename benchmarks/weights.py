@@ -41,7 +41,9 @@ Figures = dict[str, NDArray[np.float64]]
 def main() -> None:
     """One table, in Markdown, and all figures as JSON where that is asked for."""
     arguments = parse()
-    found: dict[str, Any] = {"commit": commit(), "machine": machine(), "draws": arguments.draws, "sets": {}}
+    found: dict[str, Any] = {"machine": machine(), "draws": arguments.draws, "sets": {}}
+    if arguments.json and arguments.json.exists():
+        found["sets"] = json.loads(arguments.json.read_text(encoding="utf-8"))["sets"]
     with domains(arguments.domains, cut_asked(arguments)) as chosen:
         for domain in chosen:
             ranked, qrels = rankings(domain, arguments.cache)
@@ -49,6 +51,7 @@ def main() -> None:
             found["sets"][domain.name] = {
                 "passages": len(domain.passages),
                 "queries": len(qrels),
+                "commit": commit(),
                 "sizes": {str(size): drawn(scores, size, arguments.draws) for size in SIZES},
             }
             print(f"{domain.name}: ranked", flush=True)
@@ -66,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser.set_defaults(train_queries=100, test_queries=100, distractors=300)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--cache", type=Path, help="a folder that keeps the rankings")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="all figures; what is there of other sets is kept")
     parser.add_argument("--table", type=Path, help="a Markdown file")
     return parser.parse_args()
 
@@ -164,13 +167,14 @@ def table(found: Mapping[str, Any]) -> list[str]:
 def heading(found: Mapping[str, Any]) -> str:
     """What the table is, and of what it was made."""
     sets = ", ".join(
-        f"{name} ({one['passages']:,} passages, {one['queries']:,} queries)" for name, one in found["sets"].items()
+        f"{name} ({one['passages']:,} passages, {one['queries']:,} queries, at commit {one['commit']})"
+        for name, one in found["sets"].items()
     )
     return (
         f'nDCG@10 of the queries that were not drawn, mean of {found["draws"]} draws. "best" is the weight that ranks '
         f'the drawn queries best; "to p by k" draws it toward p as if that had been found on k queries; "product" is '
-        f"to {PRIOR_WEIGHT:g} by {PRIOR_QUERIES}. Sets: {sets}. Made by `python -m benchmarks.weights` at commit "
-        f"{found['commit']} on {found['machine']}."
+        f"to {PRIOR_WEIGHT:g} by {PRIOR_QUERIES}. Sets: {sets}. Made by `python -m benchmarks.weights` on "
+        f"{found['machine']}."
     )
 
 

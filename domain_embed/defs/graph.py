@@ -47,7 +47,7 @@ RECIPES = (
     ),
     AssetRecipe(
         diagnosis.diagnosis, ("labels", "judgments", "splits", "passages", "base_collection"), "evidence",
-        frozenset({"html", "mlflow"}), sections=("diagnosis", "retrieval", "alignment"), revision=2,
+        frozenset({"html", "mlflow"}), sections=("diagnosis", "retrieval", "alignment"), revision=3,
         deps_if={"documents": diagnosis.compares_chunkings},
     ),
     AssetRecipe(

@@ -86,28 +86,28 @@ def withhold_gone(
         )  # fmt: skip
 
 
-def lacking(workspace: Workspace, alias: str) -> str:
-    """What is not as it should be in the collection behind an alias, or "".
+def lacking(workspace: Workspace, alias: str) -> str | None:
+    """What is not as it should be in the collection behind an alias, or None.
 
     Passages were taken out of it that are there (again) today, or its words are not those of today's definition. Its
     inputs do not tell: the corpus is what it was. A server that does not answer is not waited for: then it is not
-    known, and "".
+    known, and None.
     """
     try:
         name = workspace.vector_store.alias(alias)
         if name is None or not workspace.tables.has("passages"):
-            return ""
+            return None
         collection, passages = workspace.vector_store.open(name), workspace.tables.read("passages")
         try:
             if collection.info.passages_version != passages.version:
-                return ""
+                return None
             if reads_otherwise(_first_texts(passages), collection.info.words_version):
                 return OTHER_WORDS
-            return TAKEN_OUT if collection.info.amended and not holds_exactly(collection, passages) else ""
+            return TAKEN_OUT if collection.info.amended and not holds_exactly(collection, passages) else None
         finally:
             collection.close()
     except StoreUnavailableError:
-        return ""
+        return None
 
 
 def _first_texts(passages: TableReader) -> list[str]:
@@ -115,15 +115,15 @@ def _first_texts(passages: TableReader) -> list[str]:
     return [] if batch is None else batch.column("text").to_pylist()
 
 
-def live_is_behind(workspace: Workspace) -> str:
+def live_is_behind(workspace: Workspace) -> str | None:
     """What of today's passages the live collection lacks, as after a rollback whose new texts could not be embedded."""
     try:
         name = workspace.vector_store.alias(LIVE)
         if name is None or not workspace.tables.has("passages"):
-            return ""
+            return None
         built_of = {info.name: info.passages_version for info in workspace.vector_store.collections()}
     except StoreUnavailableError:
-        return ""
+        return None
     is_of_others = built_of.get(name) != workspace.tables.read("passages").version
     return TAKEN_OUT if is_of_others else lacking(workspace, LIVE)
 

@@ -40,7 +40,7 @@ from domain_embed.defs.staleness import (
     last_materialization,
     observe,
 )
-from domain_embed.defs.work import AssetRecipe, Produced, Stopped, Work, bullets, recorded
+from domain_embed.defs.work import AssetRecipe, Produced, Work, bullets, recorded
 from domain_embed.files import PRIVATE_FILE, private_folder
 from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.tracking import Tracking
@@ -91,24 +91,20 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
             inputs = _input_versions(context.instance, workspace, settings, spec)
             latest = last_materialization(context.instance, spec.key)
             status = asset_status(spec, latest, inputs, launched)
-            lacks = recipe.lacks(workspace) if latest is not None and status.state == "fresh" else ""
-            if latest is not None and status.state == "fresh" and not forced and not lacks:
+            outdated = recipe.outdated(workspace, launched) if status.state == "fresh" else None
+            if latest is not None and status.state == "fresh" and not forced and outdated is None:
                 logger.info("%s: reused, nothing it reads has changed", recipe.name)
                 yield _again(latest, samples=settings.samples)
                 return
-            why = "; ".join(status.causes) or ("forced" if forced else lacks)
+            why = "; ".join(status.causes) or outdated or "forced"
             logger.info("%s: made now (%s)", recipe.name, why)
             try:
                 made = _run(context.run, stores, workspace, launched, recipe, inputs, forced, why)
             except StoreUnavailableError as error:
                 raise _try_again(error, context.retry_number, samples=settings.samples) from error
-            if isinstance(made, Stopped):  # Dagster skips what lies downstream of an asset that was not made
-                logger.warning("%s: not made: %s", recipe.name, made.reason)
-                context.log.warning(redact(made.reason))
-            else:
-                for note in notes_on(recipe.name, workspace, launched):
-                    logger.warning("%s: %s", recipe.name, note.text)
-                yield made
+            for note in notes_on(recipe.name, workspace, launched):
+                logger.warning("%s: %s", recipe.name, note.text)
+            yield made
 
     return materialize
 
@@ -151,7 +147,6 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
         kinds=set(recipe.kinds),
         owners=[settings.owner] if settings.owner else [],
         code_version=recipe.code_version(settings),
-        skippable=recipe.may_stop,
         automation_condition=automation_condition(recipe.name, settings),
         freshness_policy=freshness_policy(recipe.name, settings),
     )
@@ -160,7 +155,7 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
 def _run(
     run: dg.DagsterRun, stores: Stores, workspace: Workspace, settings: DomainSettings, recipe: AssetRecipe,
     inputs: dict[dg.AssetKey, str | None], forced: bool, why: str,
-) -> dg.MaterializeResult | Stopped:  # type: ignore[type-arg]  # fmt: skip
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # fmt: skip
     """Does the work, with a nested MLflow run, and records the versions of what was read and of the settings used."""
     tracking, started = stores.tracking(), time.monotonic()
     reason = run.tags.get(REASON_TAG)
@@ -172,11 +167,9 @@ def _run(
             workspace.domain, run.run_id, recipe.name, reason=reason, required=recipe.name not in LANE
         ) as tracker:
             produced = recipe.body(Work(workspace, settings, tracker, tracking, forced, _override(run)))
-            workspace.save_notes(recipe.name, () if isinstance(produced, Stopped) else produced.notes)
+            workspace.save_notes(recipe.name, produced.notes)
             workspace.access_record.know(settings.access.rule)
             workspace.store()
-            if isinstance(produced, Stopped):
-                return produced
             seconds = time.monotonic() - started
             tracker.log_metrics({**produced.metrics, SECONDS: seconds})
     except StoreUnavailableError:

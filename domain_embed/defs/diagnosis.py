@@ -1,4 +1,4 @@
-"""The asset that says what to do before anything is trained, and what follows when training is not it."""
+"""The asset that says what to do before anything is trained, and the decision that follows from it."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -6,17 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from domain_embed.contracts.records import Verdict
-from domain_embed.cutover import require_parity
-from domain_embed.defs.collections import current_collections
-from domain_embed.defs.evidence import report_untrained
-from domain_embed.defs.work import Produced, Stopped, Work, bullets, record_table
+from domain_embed.contracts.errors import StoreUnavailableError
+from domain_embed.defs.work import Produced, Work, bullets, record_table
 from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
 from domain_embed.diagnosis.page import render_html
-from domain_embed.promotion.champion import Move, PromotionLog, settle
 from domain_embed.settings import ADAPTERS, DomainSettings
-from domain_embed.stores.workspace import BASE, LIVE
+from domain_embed.stores.workspace import BASE, KeptBase, Workspace
 
 
 def diagnosis(work: Work) -> Produced:
@@ -59,42 +55,33 @@ def compares_chunkings(settings: DomainSettings) -> bool:
     return bool(settings.diagnosis.chunkings)
 
 
-def held_back(work: Work) -> Stopped | None:
+def held_back(workspace: Workspace, settings: DomainSettings) -> KeptBase | None:
     """Why nothing is trained: the diagnosis of these very judgments and this base model shows that it is not the lever.
 
-    None when it does not, when the run is forced, or when `diagnosis.on_negative` says to continue. The untuned systems
-    are then evaluated on the test queries, and what is live is settled as after a refused model.
+    None when it does not, or when `diagnosis.on_negative` says to continue.
     """
-    workspace = work.workspace
-    adapts = isinstance(work.settings.training.method, ADAPTERS)  # another lever than fine-tuning
-    goes_on = work.forced or adapts or work.settings.diagnosis.on_negative == "continue"
-    if goes_on or not workspace.has_diagnosis:
+    adapts = isinstance(settings.training.method, ADAPTERS)  # another lever than fine-tuning
+    if adapts or settings.diagnosis.on_negative == "continue" or not workspace.has_diagnosis:
         return None
-    found = workspace.diagnosis()
-    base = workspace.vector_store.open(workspace.aliased(BASE)).info
-    about = (found["splits_version"], found["base_fingerprint"])
-    if found["recommendation"]["fine_tune"] != "no" or about != (
-        workspace.tables.read("splits").version,
-        base.fingerprint,
-    ):
+    found, splits = workspace.diagnosis(), workspace.tables.read("splits").version
+    base = workspace.vector_store.open(workspace.aliased(BASE)).info.fingerprint
+    advice = found["recommendation"]
+    if advice["fine_tune"] != "no" or (found["splits_version"], found["base_fingerprint"]) != (splits, base):
         return None
-    reason = f"the diagnosis speaks against training: {found['recommendation']['headline']}"
-    report_untrained(work, reason)
-    move = _settle_untrained(work, reason)
-    work.tracker.log_metrics({"stopped_before_training": 1.0})
-    return Stopped(f"{reason}. Live is {move.target}")
+    return KeptBase(f"the diagnosis speaks against training: {advice['headline']}", splits, base)
 
 
-def _settle_untrained(work: Work, reason: str) -> Move:
-    """Where nothing was live the base model's collection goes live; a live model keeps up with the passages."""
-    workspace, store = work.workspace, work.workspace.vector_store
-    base = store.open(workspace.aliased(BASE)).info
-    move = settle(
-        store, PromotionLog(workspace.promotions), LIVE, Verdict(False, (reason,)), base, current_collections(work),
-        base.fingerprint, lambda info: require_parity(workspace, info),
-    )  # fmt: skip
-    work.tracking.set_alias(workspace.domain, "champion", move.fingerprint)
-    return move
+def trains_after_all(workspace: Workspace, settings: DomainSettings) -> str | None:
+    """The base model was kept, and nothing speaks against training any more.
+
+    A server that does not answer is not waited for: then it is not known, and None.
+    """
+    try:
+        if workspace.kept_base is None or held_back(workspace, settings) is not None:
+            return None
+    except StoreUnavailableError:
+        return None
+    return "nothing speaks against training any more"
 
 
 def _metadata(found: Diagnosis, page: str, link: str) -> dict[str, Any]:

@@ -42,12 +42,16 @@ from domain_embed.retrieval.fusion import EQUAL_WEIGHT
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
 from domain_embed.settings import DomainSettings, RetrievalSettings
-from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
+from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, KeptBase, Workspace
 
 
 def eval_report(work: Work) -> Produced:
-    """What changed for held-out queries, through the store that will serve them, and the verdict that follows."""
-    return _evaluate(work, _searchers(work, work.workspace.aliased(CHALLENGER)))
+    """What changed for held-out queries, through the store that will serve them, and the verdict that follows.
+
+    Where nothing was trained, and why: what BM25 and the base model do, in the place of a tuned one, too.
+    """
+    kept = work.workspace.kept_base
+    return _evaluate(work, _searchers(work, work.workspace.aliased(BASE if kept else CHALLENGER)), kept)
 
 
 def sends_some_passages(settings: DomainSettings) -> bool:
@@ -55,21 +59,8 @@ def sends_some_passages(settings: DomainSettings) -> bool:
     return settings.answers.source != "none" and settings.access.rule is not None
 
 
-def report_untrained(work: Work, reason: str) -> None:
-    """The report where nothing was trained, and why: what BM25 and the base model do, in the place of a tuned one, too.
-
-    Made once for the same reason, judgments, collection and settings.
-    """
-    workspace = work.workspace
-    base = workspace.aliased(BASE)
-    about = {"reason": reason, "splits": workspace.tables.read("splits").version, "collection": base}
-    latest = workspace.latest_report() if workspace.has_report else {}
-    if (latest.get("untrained"), latest.get("settings")) != (about, judged_by(work.settings)):
-        _evaluate(work, _searchers(work, base), untrained=about)
-
-
-def _evaluate(work: Work, searchers: dict[str, Searcher], untrained: dict[str, str] | None = None) -> Produced:
-    """The report, kept and sent to MLflow; `untrained` says why there is no tuned model, and what that was found on."""
+def _evaluate(work: Work, searchers: dict[str, Searcher], kept: KeptBase | None) -> Produced:
+    """The report, kept and sent to MLflow; `kept` says why there is no tuned model, and what that was found on."""
     workspace, settings = work.workspace, work.settings.evaluation
     queries, positives = workspace.judged("test")
     qrels = with_negatives(workspace, positives)
@@ -82,12 +73,12 @@ def _evaluate(work: Work, searchers: dict[str, Searcher], untrained: dict[str, s
         label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
-    verdict = _untrained(untrained["reason"]) if untrained else decide(evidence, work.settings.promotion)
+    verdict = _untrained(kept.reason) if kept else decide(evidence, work.settings.promotion)
     movements = trace_movements(runs[evidence.gain.challenger], runs[evidence.gain.baseline], qrels)
     open_questions = unjudged(runs[evidence.gain.challenger], movements, qrels, settings.ask_about)
     workspace.tables.write_table("unjudged", unjudged_table(open_questions, queries))
     content = report_content(evidence, verdict, movements, open_questions) | {"settings": judged_by(work.settings)}
-    content |= {"untrained": untrained} if untrained else {}
+    content |= {"untrained": asdict(kept)} if kept else {}
     html = _page(work, searchers["tuned"], evidence, verdict, movements, open_questions, queries)
     version = _content_version(evidence, verdict, work.settings)
     page = workspace.save_report(version, content, html)
@@ -156,15 +147,13 @@ def _tuned_searcher(
     workspace: Workspace, collection: str, retrieval: RetrievalSettings, reranker: Reranker | None
 ) -> Searcher:
     """A searcher whose dense weight, where the settings leave it open, is tuned on the validation queries."""
-    splits = workspace.tables.read("splits").version
-    known = workspace.tuned_weight(collection)
-    if retrieval.dense_weight is None and (known is None or known["splits"] != splits):
+    if retrieval.dense_weight is None:
         queries, qrels = workspace.judged("validation")
         weight = tune_searcher(
             workspace.searcher(collection, retrieval), queries, workspace.filters("validation"),
             lambda run: mean_ndcg(run, qrels),
         )  # fmt: skip
-        workspace.save_tuned_weight(collection, weight, splits)
+        workspace.save_tuned_weight(collection, weight, workspace.tables.read("splits").version)
     return workspace.searcher(collection, retrieval, reranker)
 
 

@@ -1,14 +1,21 @@
 """The asset graph of one domain, at one glance."""
 
-from functools import partial
+from collections.abc import Callable
 
 from domain_embed.cutover import lacking, live_is_behind
 from domain_embed.defs import data, diagnosis, evidence, labels, lane, mining, model, reranker, served
 from domain_embed.defs.work import AssetRecipe
-from domain_embed.stores.workspace import BASE, CHALLENGER
+from domain_embed.settings import DomainSettings
+from domain_embed.stores.workspace import BASE, CHALLENGER, Workspace
 
 TABLE = frozenset({"parquet"})
 COLLECTION = frozenset({"qdrant"})
+
+
+def _when(lacks: Callable[[Workspace], str | None]) -> Callable[[Workspace, DomainSettings], str | None]:
+    """What a step made lacks something, whatever the settings are."""
+    return lambda workspace, settings: lacks(workspace)
+
 
 RECIPES = (
     AssetRecipe(
@@ -17,10 +24,10 @@ RECIPES = (
     ),
     AssetRecipe(data.passages, ("documents",), "data", TABLE, sections=("chunking", "model")),
     AssetRecipe(lane.withheld, ("documents", "passages"), "index", COLLECTION),
-    AssetRecipe(lane.live_collection, ("passages", "withheld"), "index", COLLECTION, lacks=live_is_behind),
+    AssetRecipe(lane.live_collection, ("passages", "withheld"), "index", COLLECTION, outdated=_when(live_is_behind)),
     AssetRecipe(
         model.base_collection, ("passages",), "index", COLLECTION, sections=("model", "sparse", "index"),
-        revision=2, lacks=partial(lacking, alias=BASE),
+        revision=2, outdated=_when(lambda workspace: lacking(workspace, BASE)),
     ),
     AssetRecipe(labels.labels, ("label_files",), "judgments", TABLE, sections=("judgments",), revision=2),
     AssetRecipe(
@@ -50,12 +57,12 @@ RECIPES = (
     ),
     AssetRecipe(
         model.checkpoint, ("splits", "hard_negatives"), "training", frozenset({"pytorch", "mlflow"}),
-        sections=("model", "training"), revision=6, may_stop=True,
+        sections=("model", "training"), revision=6, outdated=diagnosis.trains_after_all,
         deps_if={"reranker": model.learns_from_reranker, "probe_files": data.has_probes},
     ),
     AssetRecipe(
         model.collection, ("checkpoint", "passages"), "index", COLLECTION, sections=("sparse", "index"), revision=2,
-        lacks=partial(lacking, alias=CHALLENGER),
+        outdated=_when(lambda workspace: lacking(workspace, CHALLENGER)),
     ),
     AssetRecipe(
         evidence.eval_report, ("splits", "base_collection", "collection", "reranker"), "evidence",

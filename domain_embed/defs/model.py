@@ -1,6 +1,7 @@
 """Asset bodies from the base model's collection to the tuned model's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version as package_version
 from typing import Any
 
@@ -14,12 +15,12 @@ from domain_embed.defs.collections import bring_up
 from domain_embed.defs.diagnosis import held_back
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
-from domain_embed.defs.work import Produced, Stopped, Work, record_table
+from domain_embed.defs.work import Produced, Work, joint_version, record_table
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.evaluation.measures import ndcg_scores
 from domain_embed.settings import ADAPTERS, DISTILLING, DomainSettings
 from domain_embed.stores.tracking import registered_name
-from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX
+from domain_embed.stores.workspace import BASE, CHALLENGER, CHECKPOINT_PREFIX, KeptBase
 from domain_embed.training.adapting import AdapterTrainer
 from domain_embed.training.checkpoint import Checkpoint
 from domain_embed.training.interpolation import Sweep
@@ -37,13 +38,25 @@ def base_collection(work: Work) -> Produced:
     return _build(work, work.settings.model.base, BASE)
 
 
-def checkpoint(work: Work) -> Produced | Stopped:
+def checkpoint(work: Work) -> Produced:
     """The fine-tuned model, mixed with the base model as validation and forgetting advise, as a folder for
-    sentence-transformers; the base model itself where tuning did not help."""
+    sentence-transformers; the base model itself where tuning did not help, or is not to be tried."""
     _require_quality(work)
-    stopped = held_back(work)
-    if stopped is not None:
-        return stopped
+    kept = None if work.forced else held_back(work.workspace, work.settings)
+    return _trained(work) if kept is None else _base_kept(work, kept)
+
+
+def _base_kept(work: Work, kept: KeptBase) -> Produced:
+    """The decision is the result: the same one about the same judgments and base model is the same version."""
+    work.workspace.keep_base(kept)
+    return Produced(
+        joint_version("base kept", kept.splits, kept.base),
+        {"kept": f"the base model, and nothing is trained: {kept.reason}", "model fingerprint": kept.base},
+        {"stopped_before_training": 1.0},
+    )
+
+
+def _trained(work: Work) -> Produced:
     settings, tables = work.settings, work.workspace.tables
     collection = work.workspace.vector_store.open(work.workspace.aliased(BASE))
     encoder = work.workspace.encoder_of(collection.info)
@@ -66,7 +79,12 @@ def checkpoint(work: Work) -> Produced | Stopped:
 
 
 def collection(work: Work) -> Produced:
-    """Every passage embedded by the fine-tuned model, complete before anyone can see it."""
+    """Every passage embedded by the fine-tuned model, complete before anyone can see it; where the base model was kept,
+    the base collection."""
+    kept = work.workspace.kept_base
+    if kept is not None:  # a version of its own: a report on what was trained before is not one on this decision
+        made = _build(work, work.settings.model.base, CHALLENGER)
+        return replace(made, version=joint_version("base kept", kept.splits, made.version))
     fingerprint = work.workspace.newest_checkpoint
     if fingerprint is None:
         raise NotReadyError(f"domain {work.workspace.domain!r} has no checkpoint yet", "materialize checkpoint first")

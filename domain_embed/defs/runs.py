@@ -69,16 +69,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What one run did: seconds and reasons of the assets that worked, those whose last result was reused, and others.
-
-    An asset is not made, without a failure, when a body before it stopped: the diagnosis speaks against training.
-    """
+    """What one run did: seconds and reasons of the assets that worked, and those whose last result was reused."""
 
     worked: Mapping[str, float]
     reused: tuple[str, ...]
     run_id: str
     reasons: Mapping[str, str]
-    not_made: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -120,8 +116,9 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     events = last_materializations(instance, [*sources, *(spec.key for spec in specs)])
     found = statuses(specs, events, settings)
     for key, recipe in zip(found, RECIPES, strict=True):
-        if found[key].state == "fresh" and (lacks := recipe.lacks(workspace)):
-            found[key] = Status("stale", (lacks,))
+        outdated = recipe.outdated(workspace, settings) if found[key].state == "fresh" else None
+        if outdated is not None:
+            found[key] = Status("stale", (outdated,))
     stale = [key for key, status in found.items() if status.state != "fresh"]
     return Plan(
         {key.path[-1]: status for key, status in found.items()},
@@ -189,7 +186,7 @@ def run_assets(
         raise _user_error(error) from error
     except AssetFailedError as failure:
         raise failure.error from None
-    return _outcome(result, names)
+    return _outcome(result)
 
 
 def timings(instance: dg.DagsterInstance, domain: str) -> dict[str, float]:
@@ -205,7 +202,7 @@ def _seconds(events: Mapping[dg.AssetKey, dg.AssetMaterialization]) -> dict[str,
     }
 
 
-def _outcome(result: dg.ExecuteInProcessResult, names: Sequence[str]) -> RunOutcome:
+def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
     worked, reused, reasons = {}, [], {}
     for event in result.get_asset_materialization_events():
         metadata = event.materialization.metadata
@@ -215,8 +212,7 @@ def _outcome(result: dg.ExecuteInProcessResult, names: Sequence[str]) -> RunOutc
         else:
             worked[name] = float(str(metadata[SECONDS].value))
             reasons[name] = str(metadata[WHY].value)
-    not_made = tuple(name for name in names if name not in worked and name not in reused)
-    return RunOutcome(worked, tuple(reused), result.run_id, reasons, not_made)
+    return RunOutcome(worked, tuple(reused), result.run_id, reasons)
 
 
 def _user_error(error: BaseException) -> BaseException:

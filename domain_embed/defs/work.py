@@ -65,34 +65,25 @@ class Produced:
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """A body decided not to make anything, and why; what lies downstream is not made either, and nothing has failed."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
 class AssetRecipe:
     """One asset of the graph: its body, what it reads, and which settings sections govern it.
 
-    Raise `revision` when the body's code changes what it makes from the same input. A body that `may_stop` may give
-    Stopped instead of something made.
+    Raise `revision` when the body's code changes what it makes from the same input.
     """
 
-    body: Callable[[Work], Produced | Stopped]
+    body: Callable[[Work], Produced]
     deps: tuple[str, ...]
     group: str
     kinds: frozenset[str]
     sections: tuple[str, ...] = ()
     revision: int = 1
-    may_stop: bool = False
     deps_if: Mapping[str, Callable[[DomainSettings], bool]] = field(default_factory=dict)
     """What it reads only where the settings ask for it: otherwise a change there would make it run for nothing."""
     sections_if: Mapping[str, Callable[[DomainSettings], bool]] = field(default_factory=dict)
     """The same of settings sections."""
 
-    lacks: Callable[[Workspace], str] = lambda workspace: ""
-    """What is not as it should be in what it made, so that it is made again though its inputs are the same; or ""."""
+    outdated: Callable[[Workspace, DomainSettings], str | None] = lambda workspace, settings: None
+    """Why what it made no longer holds, though its inputs and its settings are the same; None where it does."""
 
     def reads(self, settings: DomainSettings) -> tuple[str, ...]:
         """The assets it depends on."""

@@ -115,7 +115,7 @@ def print_run(
     if as_json:
         worked, reused = (outcome.worked, outcome.reused) if outcome else ({}, ())
         run_id = outcome.run_id if outcome else None
-        stopped = {"stopped": _stopped(workspace)} if outcome and "checkpoint" in outcome.not_made else {}
+        stopped = {"stopped": _stopped(workspace)} if workspace.kept_base else {}
         print_json({
             "domain": name, "worked_s": worked, "reused": list(reused), "dagster_run": run_id,
             "notes": notes_json(notes), **stopped,
@@ -132,13 +132,15 @@ def print_run(
         table.add_row(asset, "reused", "nothing it reads has changed", style="dim")
     console.print(table)
     print_notes({asset: noted for asset, noted in notes.items() if asset not in outcome.worked})  # these were said then
-    if "diagnosis" in outcome.worked and "checkpoint" not in outcome.not_made:
+    judged = "eval_report" in outcome.worked or "champion" in outcome.worked
+    is_kept = workspace.kept_base is not None and (judged or "checkpoint" in outcome.worked)
+    if "diagnosis" in outcome.worked and not is_kept:
         advice = workspace.diagnosis()["recommendation"]
         console.print(line("diagnosis: ", (advice["headline"], "bold"), f" (domain-embed diagnose {name})"))
         print_bullets(advice["reasons"][:1])
-    if "eval_report" in outcome.worked or "champion" in outcome.worked:
+    if judged:
         print_report(workspace.latest_report())
-    if "checkpoint" in outcome.not_made:
+    if is_kept:
         print_stopped(name, workspace)
 
 
@@ -148,10 +150,11 @@ def print_stopped(name: str, workspace: "Workspace") -> None:
     console.print(line("\n", ("stopped before training", "bold yellow"), f": {stopped['headline']}"))
     print_bullets(stopped["reasons"][:3])
     lines = [
-        f"live: {stopped['live']}",
+        f"live: {stopped['live'] or 'nothing yet'}",
         f"all of it: domain-embed diagnose {name}",
-        f"BM25 and the base model on the test queries: domain-embed report {name}, {stopped['report']}",
     ]
+    if stopped["report"]:
+        lines.append(f"BM25 and the base model on the test queries: domain-embed report {name}, {stopped['report']}")
     if stopped["setting"]:
         lines.append(
             f"to pull the lever: {stopped['setting']} in domain.yaml, then run again; nothing is embedded again"
@@ -174,5 +177,5 @@ def _stopped(workspace: "Workspace") -> dict[str, Any]:
         "setting": lever["how"].replace("`", "") if lever and lever["how"].startswith("`retrieval.") else None,
         "live": workspace.vector_store.alias("live"),
         "html": stored["html"],
-        "report": workspace.latest_report()["html"],
+        "report": workspace.latest_report()["html"] if workspace.has_report else None,
     }

@@ -45,6 +45,11 @@ class Searcher:
         """Whether there is a reranker to have the last word."""
         return self._reranker is not None
 
+    @property
+    def depth(self) -> int:
+        """How many passages each ranking contributes to a fusion."""
+        return self._settings.depth
+
     def search(
         self, query: str, k: int = 10, *, mode: Mode | None = None, where: Where | None = None,
         rerank: bool | None = None,

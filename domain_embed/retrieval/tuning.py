@@ -6,14 +6,11 @@ from domain_embed.contracts.records import Run, Where
 from domain_embed.retrieval.fusion import tune_weight
 from domain_embed.retrieval.searcher import Searcher
 
-DEPTH = 100
-"""How many passages each ranking contributes."""
-
 
 def tune_searcher(
     searcher: Searcher, queries: Mapping[str, str], filters: Mapping[str, Where], measure: Callable[[Run], float]
 ) -> float:
-    """The dense weight that ranks `queries` (text by id) best through this searcher, by exact search.
+    """The dense weight for this searcher that `tune_weight` finds on `queries` (text by id), by exact search.
 
     Args:
         searcher: Over the collection that will be searched.
@@ -22,6 +19,6 @@ def tune_searcher(
         measure: Of a run; higher is better.
     """
     where = [filters.get(query_id) for query_id in queries]
-    rankings = searcher.rank(list(queries.values()), DEPTH, ["dense", "sparse"], where=where, exact=True)
+    rankings = searcher.rank(list(queries.values()), searcher.depth, ["dense", "sparse"], where=where, exact=True)
     dense, sparse = (dict(zip(queries, rankings[mode], strict=True)) for mode in ("dense", "sparse"))
     return tune_weight(dense, sparse, measure)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from html import escape
 from pathlib import Path
@@ -51,6 +51,15 @@ SAMPLED_TEXTS = 512
 NOTICE_MARK = 'role="note" style="border: 2px solid #b3261e; padding: 0.7em 1em; font-weight: 600"'
 LIVE, BASE, CHALLENGER = "live", "base", "challenger"
 """The aliases: what queries use, the base model's collection, and the newest tuned model's."""
+
+
+@dataclass(frozen=True)
+class KeptBase:
+    """A decision not to train: why, and the judgments and the base model (its fingerprint) it is about."""
+
+    reason: str
+    splits: str
+    base: str
 
 
 class Workspace:
@@ -309,11 +318,22 @@ class Workspace:
     @property
     def newest_checkpoint(self) -> str | None:
         """Fingerprint of the model trained last, whether it serves or not."""
-        return str(read_json(self._challenger)["fingerprint"]) if self._challenger.exists() else None
+        fingerprint = read_json(self._challenger)["fingerprint"] if self._challenger.exists() else None
+        return None if fingerprint is None else str(fingerprint)
 
     def set_newest_checkpoint(self, fingerprint: str) -> None:
-        """Makes this the model trained last."""
+        """Makes this the model trained last, and the one to compare with the base model."""
         keep_file(self._challenger, json.dumps({"fingerprint": fingerprint}))
+
+    @property
+    def kept_base(self) -> KeptBase | None:
+        """Why the base model was kept and nothing trained, when that was decided last; None otherwise."""
+        kept = read_json(self._challenger).get("kept_base") if self._challenger.exists() else None
+        return KeptBase(**kept) if kept else None
+
+    def keep_base(self, kept: KeptBase) -> None:
+        """Notes that nothing is trained; what the model trained last is stays known."""
+        keep_file(self._challenger, json.dumps({"fingerprint": self.newest_checkpoint, "kept_base": asdict(kept)}))
 
     def checkpoint_record(self, fingerprint: str) -> dict[str, Any] | None:
         """What went into a checkpoint and how its training went; None for a model that was not trained here."""

@@ -57,7 +57,7 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "reranker": {"splits", "hard_negatives"},
         "checkpoint": {"splits", "hard_negatives"},
         "collection": {"checkpoint", "passages"},
-        "eval_report": {"splits", "base_collection", "collection", "reranker"},
+        "eval_report": {"splits", "base_collection", "checkpoint", "collection", "reranker"},
         "champion": {"collection", "eval_report"},
         "served_quality": {"query_log", "champion"},
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain_embed.contracts.records import Hit, Run
-from domain_embed.retrieval.fusion import fuse, tune_weight, weigh
+from domain_embed.retrieval.fusion import PRIOR_WEIGHT, best_weight, fuse, shrunk_weight, tune_weight, weigh
 
 
 def ranking(ids: str) -> list[Hit]:
@@ -102,16 +102,32 @@ def right_first(run: Run) -> float:
     return sum(ranking[0] == query_id for query_id, ranking in run.items()) / len(run)
 
 
-def test_the_weight_that_measures_best_is_chosen_and_of_equal_ones_the_middle() -> None:
+def test_the_weight_that_measures_best_is_found_and_then_drawn_toward_the_prior() -> None:
     # p is best where the dense score counts, q where BM25 does: p leads q by 0.5 of dense, trails by 0.75 of sparse.
     dense = {"p": scored(p=1.0, q=0.0), "q": scored(p=1.0, q=0.0)}
     sparse = {"p": scored(q=4.0, p=1.0), "q": scored(q=4.0, p=1.0)}
     only_p = tune_weight({"p": dense["p"]}, {"p": sparse["p"]}, right_first)
     only_q = tune_weight({"q": dense["q"]}, {"q": sparse["q"]}, right_first)
     # 0.5 w > 0.75 (1 - w) from 0.6 on; at 0.6 both are equal, and p comes first by its name.
-    assert (only_p, only_q) == (0.8, 0.25)
-    assert tune_weight(dense, sparse, right_first) == 0.5
+    assert (only_p, only_q) == (shrunk_weight(0.8, 1), shrunk_weight(0.25, 1))
+    assert tune_weight(dense, sparse, right_first) == shrunk_weight(0.5, 2)
 
 
-def test_a_measure_that_never_differs_gives_equal_weights() -> None:
-    assert tune_weight({"p": DENSE}, {"p": SPARSE}, lambda run: 1.0) == 0.5
+def test_of_equally_good_weights_the_middle_is_found() -> None:
+    assert best_weight({0.0: 0.1, 0.2: 0.3, 0.4: 0.3, 0.6: 0.3, 0.8: 0.3, 1.0: 0.2}) == 0.4
+
+
+def test_a_shrunk_weight_by_hand() -> None:
+    assert shrunk_weight(1.0, 0, prior=0.5, strength=20) == 0.5
+    assert shrunk_weight(1.0, 0, prior=0.5, strength=0) == 0.5
+    assert shrunk_weight(1.0, 20, prior=0.5, strength=20) == pytest.approx(0.75)
+    assert shrunk_weight(0.0, 60, prior=0.8, strength=20) == pytest.approx(0.2)
+    assert shrunk_weight(0.9, 7, prior=0.5, strength=0) == pytest.approx(0.9)
+
+
+def test_the_more_queries_the_nearer_to_what_they_say() -> None:
+    for found in (0.0, 0.4, 1.0):
+        distances = [abs(shrunk_weight(found, queries) - found) for queries in (0, 1, 10, 30, 100, 1000, 10**6)]
+        assert distances == sorted(distances, reverse=True)
+        assert distances[0] == pytest.approx(abs(PRIOR_WEIGHT - found))
+        assert distances[-1] < 1e-4

@@ -216,6 +216,14 @@ def test_the_weight_is_tuned_through_the_searcher(searcher: Searcher, minilm: To
     assert weight < 1
 
 
+@pytest.mark.parametrize("depth", [10, 12])
+def test_the_weight_is_tuned_as_deep_as_is_searched(collection: Collection, minilm: TorchEncoder, depth: int) -> None:
+    deep = Searcher(collection, minilm, SETTINGS.model_copy(update={"depth": depth}))
+    seen: list[Run] = []
+    tune_searcher(deep, {"q": "the of and"}, {}, lambda run: float(not seen.append(run)))
+    assert {len(run["q"]) for run in seen} == {depth}
+
+
 def test_the_weight_is_tuned_within_the_querys_filter(searcher: Searcher) -> None:
     seen: list[Run] = []
     tune_searcher(searcher, {"q": "the pool"}, {"q": {"team": "network"}}, lambda run: float(not seen.append(run)))

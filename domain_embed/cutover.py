@@ -11,7 +11,7 @@ from filelock import FileLock
 from domain_embed.audit import Deed
 from domain_embed.contracts.errors import NotReadyError, StoreError, StoreUnavailableError
 from domain_embed.contracts.ports import TableReader, VectorStore
-from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.contracts.records import CollectionInfo, Served, Verdict
 from domain_embed.encoding.agreement import require_agreement
 from domain_embed.encoding.words import reads_otherwise
 from domain_embed.evaluation.measures import HEADLINE
@@ -201,6 +201,15 @@ def require_parity(workspace: Workspace, info: CollectionInfo) -> None:
         raise StoreError(f"collection {info.name} is not what it says ({'; '.join(failed)}); the alias stays")
 
 
+def serves(workspace: Workspace, settings: DomainSettings) -> Callable[[CollectionInfo], Served | None]:
+    """How a collection would be asked once it is live; None where the settings name the way."""
+
+    def served(info: CollectionInfo) -> Served | None:
+        return workspace.chosen(info.name) if settings.retrieval.mode == "auto" else None
+
+    return served
+
+
 def shadow_comparison(workspace: Workspace, challenger: str) -> dict[str, float] | None:
     """Live (the base model where nothing is) beside the challenger on recent queries, or validation's without a log.
 
@@ -209,9 +218,8 @@ def shadow_comparison(workspace: Workspace, challenger: str) -> dict[str, float]
     live = workspace.vector_store.alias(LIVE) or workspace.aliased(BASE)
     if live == challenger:
         return None
-    retrieval = workspace.settings.retrieval
-    reranker = workspace.reranker() if retrieval.rerank else None
-    before, after = (workspace.searcher(name, retrieval, reranker) for name in (live, challenger))
+    reranker = workspace.reranker()
+    before, after = (workspace.searcher(name, reranker=reranker) for name in (live, challenger))
     found = shadow.compare(before, after, _recent_queries(workspace))
     return None if found is None else asdict(found)
 
@@ -227,6 +235,7 @@ def promote_challenger(workspace: Workspace, *, reason: str = "", force: bool = 
         store, PromotionLog(workspace.promotions), LIVE, verdict, challenger, base,
         lambda info: require_parity(workspace, info), reason=reason, force=force,
         shadow=shadow_comparison(workspace, challenger.name), record=audited(workspace),
+        serves=serves(workspace, workspace.settings),
     )  # fmt: skip
 
 
@@ -263,10 +272,18 @@ def version_rows(workspace: Workspace) -> list[dict[str, Any]]:
             "built_at": info.built_at,
             "age_days": round((datetime.now(UTC) - datetime.fromisoformat(info.built_at)).total_seconds() / 86400, 1),
             "ndcg_at_10": measured.get(info.fingerprint),
+            "served": _way(workspace, info.name),
             "aliases": [alias for alias, target in named.items() if target == info.name],
         }
         for info in store.collections()
     ]
+
+
+def _way(workspace: Workspace, collection: str) -> str:
+    """How a collection is asked, as `weighted 0.30`."""
+    retrieval = workspace.retrieval(collection)
+    weight = retrieval.dense_weight if retrieval.mode == "weighted" else None
+    return variant_name(retrieval.mode, retrieval.rerank) + ("" if weight is None else f" {weight:.2f}")
 
 
 def _counted(store: VectorStore, name: str) -> int:
@@ -283,9 +300,10 @@ def _measured(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for evidence in (report["evidence"] for report in reports):
         mode = "dense" if evidence["served_mode"] == "sparse" else evidence["served_mode"]
-        variant = variant_name(mode, evidence.get("served_rerank", False))
+        variant, own = variant_name(mode, evidence.get("served_rerank", False)), evidence.get("serves", {})
         for model, field in (("base", "baseline"), ("champion", "champion"), ("tuned", "challenger")):
-            fingerprint, means = evidence[f"{field}_fingerprint"], evidence["systems"].get(system_name(model, variant))
+            system = system_name(model, own.get(model, variant))
+            fingerprint, means = evidence[f"{field}_fingerprint"], evidence["systems"].get(system)
             if fingerprint is not None and means is not None:
                 found[fingerprint] = means[HEADLINE]
     return found

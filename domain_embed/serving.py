@@ -242,7 +242,7 @@ class Searcher:
         settings = self._workspace.settings
         name = collection or aliased(self._workspace, self._version)
         bound = self._workspace.searcher(
-            name, settings.retrieval, self._workspace.reranker(), access=settings.access, groups=self._groups
+            name, None, self._workspace.reranker(), access=settings.access, groups=self._groups
         )
         return _Opened(bound, bound.collection.info, settings.access, stamp)
 

@@ -11,6 +11,7 @@ from domain_embed.contracts.tables import JUDGMENTS, PASSAGES, content_hash
 from domain_embed.settings import (
     DomainSettings,
     ModelSettings,
+    RetrievalSettings,
     SplitSettings,
     TrainingSettings,
     render_yaml,
@@ -42,6 +43,7 @@ class Query(NamedTuple):
 SETTINGS = DomainSettings(
     description="Runbooks of a small company",
     owner="team:operations",
+    retrieval=RetrievalSettings(mode="dense"),
     splits=SplitSettings(validation=0.2, test=0.2),
     model=ModelSettings(base=BASE_MODEL, max_tokens=64),
     training=TrainingSettings(

@@ -19,6 +19,16 @@ Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 """Relevance grade (>= 1) per query id and passage id."""
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a model is asked where it serves: the mode, whether the reranker has the last word, and of weighted fusion
+    the share of the dense score."""
+
+    mode: Mode
+    rerank: bool = False
+    dense_weight: float | None = None
+
+
 def embedded_text(title: str, text: str) -> str:
     """The text of a passage as every model and BM25 see it: title and body, one space between."""
     return f"{title} {text}".strip()

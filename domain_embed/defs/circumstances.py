@@ -8,7 +8,7 @@ from domain_embed.defs.work import Work
 from domain_embed.evaluation.answers import MeasuredAnswers, measure_answers
 from domain_embed.evaluation.containment import Fetch, measure_containment
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
-from domain_embed.evaluation.names import MODELS, mode_of, system_name
+from domain_embed.evaluation.names import MODELS, mode_of
 from domain_embed.evaluation.serving import measure_serving
 from domain_embed.evaluation.significance import compare
 from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Subject
@@ -28,7 +28,7 @@ def circumstances(
     """Everything that was found out and is not a figure of the rankings of the test queries."""
     return Circumstances(
         gates=_gates(work, searchers),
-        validation=_validation(work, subject.judged_variant, searchers),
+        validation=_validation(work, subject, searchers),
         forgetting=training_record(work.workspace, subject.challenger_fingerprint).measured_forgetting,
         containment=_containment(work, searchers["tuned"], runs, qrels),
         answers=answers.quality if answers else None,
@@ -42,10 +42,10 @@ def generated_answers(
     """Answers from what each model would serve, and how good they are; None unless the settings ask for them."""
     if work.settings.answers.source == "none" or not queries:
         return None
-    served = [system_name(model, subject.judged_variant) for model in MODELS]
+    served = [subject.as_served(model) for model in MODELS if model in subject.dense_weights]
     settings, access = work.settings.evaluation, work.settings.access
     return measure_answers(
-        {system: runs[system] for system in served if system in runs}, system_name("tuned", subject.judged_variant),
+        {system: runs[system] for system in served if system in runs}, subject.as_served("tuned"),
         queries, _sendable_answers(work, searcher, queries), _texts_of(searcher, access), work.settings.answers,
         work.workspace.folder,
         work.workspace.root / "answers.jsonl", resamples=settings.resamples, seed=settings.seed,
@@ -82,14 +82,15 @@ def _gates(work: Work, searchers: Mapping[str, Searcher]) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def _validation(work: Work, variant: str, searchers: Mapping[str, Searcher]) -> Comparison | None:
+def _validation(work: Work, subject: Subject, searchers: Mapping[str, Searcher]) -> Comparison | None:
     """The headline's comparison on the validation queries; None where there are none."""
     queries, qrels = work.workspace.judged("validation")
     if not queries:
         return None
     compared = {name: searchers[name] for name in ("tuned", "base")}
-    runs = run_systems(compared, queries, [variant], work.workspace.filters("validation"))
-    tuned, base = (system_name(name, variant) for name in compared)
+    variants = dict.fromkeys(subject.variant(name) for name in compared)
+    runs = run_systems(compared, queries, list(variants), work.workspace.filters("validation"))
+    tuned, base = map(subject.as_served, compared)
     scores = (ndcg_scores(runs[system], qrels) for system in (tuned, base))
     settings = work.settings.evaluation
     return compare(tuned, base, HEADLINE, *scores, resamples=settings.resamples, seed=settings.seed)
@@ -145,14 +146,12 @@ def _serving(
     if not asked or not queries:
         return ()
     chosen = queries[:: max(1, len(queries) // asked)][:asked]
-    mode, rerank = mode_of(subject.judged_variant)
+    return tuple(_measured(work, subject, name, searchers[name], chosen) for name in searchers)
+
+
+def _measured(work: Work, subject: Subject, model: str, searcher: Searcher, queries: Sequence[str]) -> Serving:
+    mode, rerank = mode_of(subject.variant(model))
     # Not the reranker that the systems were run with: that one remembers what it has read.
     reranker = work.workspace.reranker() if rerank else None
-    return tuple(
-        measure_serving(
-            system_name(name, subject.judged_variant),
-            work.workspace.searcher(searcher.collection.info.name, work.settings.retrieval, reranker),
-            chosen, cast(Mode, mode), rerank=rerank,
-        )
-        for name, searcher in searchers.items()
-    )  # fmt: skip
+    served = work.workspace.searcher(searcher.collection.info.name, work.settings.retrieval, reranker)
+    return measure_serving(subject.as_served(model), served, queries, cast(Mode, mode), rerank=rerank)

@@ -3,23 +3,33 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
+import pandas as pd
 
 from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.ports import Reranker
-from domain_embed.contracts.records import Verdict
-from domain_embed.cutover import audited, judged_by, prune_workspace, require_parity, shadow_comparison, stored_verdict
+from domain_embed.contracts.records import Mode, Served, Verdict
+from domain_embed.cutover import (
+    audited,
+    judged_by,
+    prune_workspace,
+    require_parity,
+    serves,
+    shadow_comparison,
+    stored_verdict,
+)
 from domain_embed.defs.circumstances import circumstances, generated_answers, training_record, with_negatives
 from domain_embed.defs.collections import bring_up, current_collections
 from domain_embed.defs.labels import queries_per_split
 from domain_embed.defs.plots import intervals_markdown
 from domain_embed.defs.work import Produced, Work, bullets, record_table
+from domain_embed.evaluation.choice import ROBUST, choose
 from domain_embed.evaluation.evidence import Evidence, gather_evidence
-from domain_embed.evaluation.measures import HEADLINE, mean_ndcg
+from domain_embed.evaluation.measures import HEADLINE, mean_ndcg, ndcg_scores
 from domain_embed.evaluation.movement import (
     Movement,
     Unjudged,
@@ -30,6 +40,7 @@ from domain_embed.evaluation.movement import (
     unjudged,
     unjudged_table,
 )
+from domain_embed.evaluation.names import mode_of, system_name, variant_name
 from domain_embed.evaluation.report import PassageText, render_html, report_content
 from domain_embed.evaluation.slices import label_queries
 from domain_embed.evaluation.subject import Subject
@@ -37,7 +48,7 @@ from domain_embed.evaluation.systems import every_variant, run_systems
 from domain_embed.evaluation.trec import save_qrels, save_runs
 from domain_embed.files import private_file
 from domain_embed.promotion.champion import PromotionLog, settle
-from domain_embed.promotion.verdict import decide
+from domain_embed.promotion.verdict import decide, untuned_gain
 from domain_embed.retrieval.fusion import EQUAL_WEIGHT
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
@@ -73,7 +84,7 @@ def _evaluate(work: Work, searchers: dict[str, Searcher], kept: KeptBase | None)
         label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
-    verdict = _untrained(kept.reason) if kept else decide(evidence, work.settings.promotion)
+    verdict = _untrained(kept.reason, evidence) if kept else decide(evidence, work.settings.promotion)
     movements = trace_movements(runs[evidence.gain.challenger], runs[evidence.gain.baseline], qrels)
     open_questions = unjudged(runs[evidence.gain.challenger], movements, qrels, settings.ask_about)
     workspace.tables.write_table("unjudged", unjudged_table(open_questions, queries))
@@ -103,7 +114,7 @@ def champion(work: Work) -> Produced:
     move = settle(
         store, PromotionLog(workspace.promotions), LIVE, verdict, challenger, current, base.fingerprint,
         lambda info: require_parity(workspace, info), override_hold=work.forced, shadow=shadow,
-        record=audited(workspace),
+        record=audited(workspace), serves=serves(workspace, work.settings),
     )  # fmt: skip
     pruned = prune_workspace(workspace)
     work.tracking.set_alias(work.workspace.domain, "champion", move.fingerprint)
@@ -114,6 +125,7 @@ def champion(work: Work) -> Produced:
             "reason": move.reason,
             "live collection": move.target,
             "live model": move.fingerprint,
+            **({"asked": variant_name(move.served.mode, move.served.rerank)} if move.served else {}),
             "verdict": bullets(verdict.reasons),
             **({"shadow comparison": dg.MetadataValue.json(shadow)} if shadow else {}),
             **({"removed collections": ", ".join(info.name for info in pruned)} if pruned else {}),
@@ -122,12 +134,19 @@ def champion(work: Work) -> Produced:
     )
 
 
-def _untrained(reason: str) -> Verdict:
-    return Verdict(promote=False, reasons=(f"Nothing was trained: {reason}.",), objections=1)
+def _untrained(reason: str, evidence: Evidence) -> Verdict:
+    reasons = (f"Nothing was trained: {reason}.", *untuned_gain(evidence))
+    return Verdict(promote=False, reasons=reasons, objections=1)
 
 
 def _searchers(work: Work, challenger: str) -> dict[str, Searcher]:
     """Base and tuned, and the live model where it is neither, brought up to the current passages first."""
+    found = _models(work, challenger)
+    _choose(work, found)
+    return found
+
+
+def _models(work: Work, challenger: str) -> dict[str, Searcher]:
     workspace, retrieval, reranker = work.workspace, work.settings.retrieval, _reranker(work)
     found = {
         name: _tuned_searcher(workspace, collection, retrieval, reranker)
@@ -139,7 +158,9 @@ def _searchers(work: Work, challenger: str) -> dict[str, Searcher]:
     info = workspace.vector_store.open(live).info
     if info.fingerprint not in {searcher.collection.info.fingerprint for searcher in found.values()}:
         current = bring_up(work, info.model, info.model_settings).info
-        found["champion"] = _tuned_searcher(workspace, current.name, retrieval, reranker)
+        served = PromotionLog(workspace.promotions).served(live)
+        as_it_serves = retrieval.served_as(served) if served else retrieval
+        found["champion"] = _tuned_searcher(workspace, current.name, as_it_serves, reranker)
     return found
 
 
@@ -157,8 +178,42 @@ def _tuned_searcher(
     return workspace.searcher(collection, retrieval, reranker)
 
 
+def _choose(work: Work, searchers: Mapping[str, Searcher]) -> None:
+    """How each model would serve, chosen on the validation queries where the settings leave that open.
+
+    Made once for the same queries, settings and reranker, and kept for the collection. What is live is asked as it is.
+    """
+    workspace, retrieval = work.workspace, work.settings.retrieval
+    if retrieval.mode != "auto":
+        return
+    of = {"splits": workspace.tables.read("splits").version, "retrieval": retrieval.version()}
+    bases = searchers["base"].collection.info.fingerprint
+    for name, searcher in searchers.items():
+        collection = searcher.collection.info.name
+        if name != "base" and searcher.collection.info.fingerprint == bases:
+            continue  # nothing was tuned, and what is chosen for the base model stands for both
+        made_of = of | {"tuned": name != "base", "reranks": searcher.reranks}
+        known = workspace.choice(collection)
+        if known is None or known["of"] != made_of:
+            choice = choose(_validation_scores(workspace, name, searcher))
+            mode, rerank = mode_of(choice.variant)
+            served = Served(cast(Mode, mode), rerank, _dense_weight(work, collection) if mode == "weighted" else None)
+            workspace.save_choice(collection, served, choice.sentence, made_of)
+
+
+def _validation_scores(workspace: Workspace, name: str, searcher: Searcher) -> dict[str, "pd.Series[float]"]:
+    """nDCG@10 on the validation queries by variant; BM25, which needs no model, is a variant of the base model."""
+    queries, qrels = workspace.judged("validation")
+    if not queries:
+        return {}
+    variants = [one for one in every_variant(rerank=searcher.reranks) if name == "base" or mode_of(one)[0] != "sparse"]
+    runs = run_systems({name: searcher}, queries, variants, workspace.filters("validation"))
+    return {variant: ndcg_scores(runs.get(system_name(name, variant), {}), qrels) for variant in variants}
+
+
 def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
     infos = {name: searcher.collection.info for name, searcher in searchers.items()}
+    ways, choices = _ways(work, searchers)
     return Subject(
         domain=work.workspace.domain,
         served_mode=work.settings.retrieval.mode,
@@ -172,6 +227,31 @@ def _subject(work: Work, searchers: dict[str, Searcher]) -> Subject:
         collection=infos["tuned"].name,
         created_at=datetime.now(UTC),
         dense_weights={name: _dense_weight(work, info.name) for name, info in infos.items()},
+        serves=ways,
+        choices=choices,
+    )
+
+
+def _ways(work: Work, searchers: Mapping[str, Searcher]) -> tuple[dict[str, str], dict[str, str]]:
+    """By model the variant in which it would serve, and why; nothing where the settings say it.
+
+    The champion is asked as it is. Where nothing was tuned, what stands for the tuned model is asked as the base model,
+    but by its vectors.
+    """
+    workspace = work.workspace
+    if work.settings.retrieval.mode != "auto":
+        return {}, {}
+    names = {model: searcher.collection.info.name for model, searcher in searchers.items()}
+    found = {model: workspace.choice(name) or {} for model, name in names.items()}
+    ways = {model: workspace.chosen(name) or Served(ROBUST) for model, name in names.items()}
+    live = PromotionLog(workspace.promotions).served(workspace.vector_store.alias(LIVE))
+    if "champion" in ways and live is not None and (searchers["champion"].reranks or not live.rerank):
+        ways["champion"] = live
+    if ways["tuned"].mode == "sparse":
+        ways["tuned"] = replace(ways["tuned"], mode="dense")
+    return (
+        {model: variant_name(way.mode, way.rerank) for model, way in ways.items()},
+        {model: one["why"] for model, one in found.items() if one and model != "champion"},
     )
 
 

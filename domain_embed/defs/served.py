@@ -14,6 +14,7 @@ from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import new_passages
 from domain_embed.defs.work import Produced, Work, joint_version, record_table
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
+from domain_embed.evaluation.names import system_name, variant_name
 from domain_embed.evaluation.significance import compare
 from domain_embed.monitoring.drift import sample_queries, unlike_share, unseen_words_share
 from domain_embed.monitoring.query_log import read_query_log
@@ -132,13 +133,16 @@ def _judged(work: Work, log: pd.DataFrame, info: CollectionInfo) -> Comparison |
         str(query): list(dict.fromkeys(passage_ids[:TOP]))
         for query, passage_ids in zip(asked["query"], asked["passage_ids"], strict=True)
     }
-    mode, queries = work.settings.retrieval.mode, list(served)
-    ranked = work.workspace.searcher(base, work.settings.retrieval).rank(queries, TOP, [mode])[mode]
+    workspace, queries = work.workspace, list(served)
+    retrieval = work.settings.retrieval.served_as(workspace.chosen(base))
+    searcher = workspace.searcher(base, retrieval, workspace.reranker() if retrieval.rerank else None)
+    system = system_name("base", variant_name(retrieval.mode, retrieval.rerank))
+    ranked = searcher.search_many(queries, TOP)
     without = {query: [hit.passage_id for hit in hits] for query, hits in zip(queries, ranked, strict=True)}
     figures = [ndcg_scores(run, qrels) for run in (served, without)]
     evaluation = work.settings.evaluation
     return compare(
-        "served", f"base/{mode}", HEADLINE, *figures, resamples=evaluation.resamples, seed=evaluation.seed
+        "served", system, HEADLINE, *figures, resamples=evaluation.resamples, seed=evaluation.seed
     )  # fmt: skip
 
 

@@ -5,13 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
 
 from domain_embed.contracts.ports import Collection, Encoder, Reranker, TableReader
-from domain_embed.contracts.records import Comparison, Mode
+from domain_embed.contracts.records import Comparison, Mode, Served
 from domain_embed.diagnosis.adapter import adapted_scores, try_adapter
 from domain_embed.diagnosis.candidates import Pool, candidate_levers, neutral_pool
 from domain_embed.diagnosis.causes import CAUSES, Cause, Symptoms, cause_of, explain
@@ -35,11 +35,18 @@ from domain_embed.diagnosis.symptoms import Examination
 from domain_embed.diagnosis.unanswered import LabelLosses, label_losses
 from domain_embed.diagnosis.unseen import Windows
 from domain_embed.encoding.encoder import TorchEncoder
+from domain_embed.evaluation.choice import choose
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.names import system_name
 from domain_embed.evaluation.significance import compare
 from domain_embed.judgments.graded import filters_of, graded_queries
-from domain_embed.settings import ChunkingSettings, DomainSettings, EvaluationSettings, TrainingSettings
+from domain_embed.settings import (
+    ChunkingSettings,
+    DomainSettings,
+    EvaluationSettings,
+    RetrievalSettings,
+    TrainingSettings,
+)
 
 INTERVALS = EvaluationSettings(resamples=4000)
 """The diagnosis's own, so that an edit of `evaluation:` makes none stale."""
@@ -147,11 +154,12 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
     causes = {one.query_id: cause_of(one) for one in symptoms}
     validation = {row["query_id"] for row in rows.to_pylist() if row["split"] == "validation"}
     by_mode = mode_scores(rankings, settings.retrieval.dense_weight)
+    settings = settings.model_copy(update={"retrieval": _as_served(settings.retrieval, by_mode)})
     given = settings.retrieval.dense_weight
     weight = tuned_weight(rankings) if given is None else given
     levers = _levers(material, settings, memory, rankings, by_mode, weight, causes, losses, validation)
     probe = _probe(material, settings, memory, rankings, weight)
-    served = settings.retrieval.mode
+    served = cast(Mode, settings.retrieval.mode)
     if probe is not None:
         levers.append(_fine_tuning(probe, material, float(by_mode[served].mean())))
     found = Findings(
@@ -174,13 +182,19 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
     )
 
 
+def _as_served(settings: RetrievalSettings, by_mode: "Mapping[Mode, pd.Series[float]]") -> RetrievalSettings:
+    """In place of auto the mode that is chosen for the base model, of those without a reranker, by these queries."""
+    scores: dict[str, pd.Series[float]] = dict(by_mode.items())
+    return settings.served_as(Served(cast(Mode, choose(scores).variant)))
+
+
 def _levers(
     material: Material, settings: DomainSettings, memory: QueryMemory, rankings: Rankings,
     by_mode: "Mapping[Mode, pd.Series[float]]", weight: float, causes: Mapping[str, Cause], losses: LabelLosses,
     validation: set[str],
 ) -> list[Lever]:  # fmt: skip
     """All but fine-tuning."""
-    served, count = settings.retrieval.mode, material.collection.count()
+    served, count = cast(Mode, settings.retrieval.mode), material.collection.count()
     yardstick = Yardstick(served, by_mode[served], INTERVALS)
     levers = setting_levers(yardstick, by_mode, weight)
     run = weighted_run(rankings, settings.retrieval.dense_weight) if served == "weighted" else rankings.run(served)
@@ -233,7 +247,7 @@ def _probe(
         material.splits, material.passages, material.collection, memory, material.base, settings.model
     )  # fmt: skip
     return run_probe(
-        ground, rankings, settings.retrieval.mode, weight, settings.diagnosis
+        ground, rankings, cast(Mode, settings.retrieval.mode), weight, settings.diagnosis
     )  # fmt: skip
 
 

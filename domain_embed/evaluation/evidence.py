@@ -13,6 +13,9 @@ from domain_embed.evaluation.significance import bca_intervals, compare_pairs, d
 from domain_embed.evaluation.slices import SliceEffect, slice_effects
 from domain_embed.evaluation.subject import Circumstances, Subject
 
+PLAIN = system_name("base", "dense")
+"""Dense search by the untouched model: what there is before anything is chosen or learned."""
+
 
 class Evidence(Subject, Circumstances):
     """A subject, its circumstances and its figures on the judged test queries.
@@ -33,28 +36,41 @@ class Evidence(Subject, Circumstances):
     slices: tuple[SliceEffect, ...] = ()
 
     @property
-    def served(self) -> str:
-        """Short for `judged_variant`."""
-        return self.judged_variant
-
-    @property
     def best_untuned(self) -> str:
-        """The system with the highest mean nDCG@10 among BM25 and those of the base model.
+        """The untuned system to beat.
 
-        Reranked ones only where a reranker serves: without, they are no mere setting but a cost for every query.
+        Where each model's way to serve was chosen, the one chosen for the base model; else, of BM25 and all systems of
+        the base model, the one with the highest mean nDCG@10. Reranked ones only where a reranker serves: without, they
+        are no mere setting but a cost for every query.
         """
         means = {system: means[HEADLINE] for system, means in self.systems.items()}
-        return _best_untuned(means, rerank=self.served_rerank)
+        return _best_untuned(means, self)
+
+    @property
+    def challenger(self) -> str:
+        """The tuned model as it would serve."""
+        return self.as_served("tuned")
+
+    @property
+    def replaced(self) -> str:
+        """What the tuned model would replace, as that serves: the champion when one was run, else the base model."""
+        return _replaced(self.systems, self)
 
     @property
     def headline(self) -> Comparison:
         """The tuned against the base model as they would serve."""
-        return self.comparison(f"tuned/{self.served}", f"base/{self.served}")
+        return self.comparison(self.challenger, self.as_served("base"))
 
     @property
     def gain(self) -> Comparison:
         """The tuned model against what it would replace, as they would serve."""
-        return self.comparison(f"tuned/{self.served}", self.incumbent(self.served))
+        return self.comparison(self.challenger, self.replaced)
+
+    @property
+    def untuned_gain(self) -> Comparison | None:
+        """The untuned system as it would serve against dense search by the base model; None where it is that."""
+        chosen = self.as_served("base")
+        return None if chosen == PLAIN else self.comparison(chosen, PLAIN)
 
     def incumbent(self, variant: str) -> str:
         """What a tuned model would replace in a variant: the champion's system when one was run, else the base's."""
@@ -140,8 +156,7 @@ def weigh_scores(
     """
     figures = pd.DataFrame({system: table[HEADLINE] for system, table in scores.items()})
     means = {str(system): float(mean) for system, mean in figures.mean().items()}
-    served = subject.judged_variant
-    challenger, incumbent = f"tuned/{served}", _incumbent(means, served)
+    challenger, incumbent = subject.as_served("tuned"), _replaced(means, subject)
     differences = figures[challenger] - figures[incumbent]
     bounds = bca_intervals(figures.to_numpy(), resamples=resamples, seed=seed).tolist()
     return Evidence(
@@ -152,9 +167,7 @@ def weigh_scores(
         seed=seed,
         systems={system: mean_measures(table) for system, table in scores.items()},
         intervals={system: (low, high) for system, (low, high) in zip(figures, bounds, strict=True)},
-        comparisons=tuple(
-            compare_pairs(_pairs(means, served, subject), HEADLINE, figures, resamples=resamples, seed=seed)
-        ),
+        comparisons=tuple(compare_pairs(_pairs(means, subject), HEADLINE, figures, resamples=resamples, seed=seed)),
         detectable=detectable_difference(differences.to_numpy(np.float64)),
         slices=()
         if labels is None
@@ -162,40 +175,53 @@ def weigh_scores(
     )
 
 
-def _pairs(means: Mapping[str, float], served: str, subject: Subject) -> list[tuple[str, str]]:
-    """The (challenger, baseline) pairs to compare, each once: the served variant first, and in it what is live."""
+def _pairs(means: Mapping[str, float], subject: Subject) -> list[tuple[str, str]]:
+    """The (challenger, baseline) pairs to compare, each once: as they serve first, and of these what is live."""
+    challenger, served = subject.as_served("tuned"), subject.variant("tuned")
     variants = [variant_of(system) for system in means if model_of(system) == "tuned"]
-    pairs = [
+    pairs = [(challenger, _replaced(means, subject)), (challenger, subject.as_served("base"))]
+    pairs += [
         (f"tuned/{variant}", f"{model}/{variant}")
         for model in ("champion", "base")
         for variant in sorted(variants, key=lambda variant: variant != served)
         if f"{model}/{variant}" in means
     ]
     if subject.served_mode != "sparse":
-        pairs.append((f"tuned/{served}", _best_untuned(means, rerank=subject.served_rerank)))
+        pairs.append((challenger, _best_untuned(means, subject)))
+    if subject.is_chosen and subject.as_served("base") != PLAIN:
+        pairs.append((subject.as_served("base"), PLAIN))
     if subject.nothing_tuned:
-        base = f"base/{served}"
+        base = subject.as_served("base")
         pairs += [(system, base) for system in means if model_of(system) in (BM25, "base") and system != base]
-    by_relevance = sorted(pairs, key=lambda pair: pair[0] != f"tuned/{served}")  # stable
+    by_relevance = sorted(pairs, key=lambda pair: pair[0] != challenger)  # stable
     return list(dict.fromkeys(by_relevance))
 
 
 def _check_systems(runs: Mapping[str, Run], subject: Subject) -> None:
     """Without these systems the evidence proves nothing: a champion run in another variant only is no incumbent."""
-    variant = subject.judged_variant
-    needed = {f"base/{variant}", f"tuned/{variant}"} | ({BM25} if subject.served_mode == "sparse" else set())
+    needed = {subject.as_served("base"), subject.as_served("tuned")}
+    needed |= {BM25} if subject.served_mode == "sparse" else {PLAIN} if subject.is_chosen else set()
     if any(model_of(system) == "champion" for system in runs):
-        needed.add(f"champion/{variant}")
+        needed.add(subject.as_served("champion"))
     missing = sorted(needed - set(runs))
     if missing:
         raise ValueError(f"no run of {' and '.join(missing)}, which retrieval.mode {subject.served_mode} is judged by")
 
 
-def _best_untuned(means: Mapping[str, float], *, rerank: bool) -> str:
+def _best_untuned(means: Mapping[str, float], subject: Subject) -> str:
+    if subject.is_chosen:
+        return subject.as_served("base")
     untuned = [
-        system for system in means if model_of(system) in (BM25, "base") and (rerank or not system.endswith(RERANK))
+        system
+        for system in means
+        if model_of(system) in (BM25, "base") and (subject.served_rerank or not system.endswith(RERANK))
     ]
     return max(untuned, key=lambda system: means[system])
+
+
+def _replaced(systems: Mapping[str, object], subject: Subject) -> str:
+    is_live = any(model_of(system) == "champion" for system in systems)
+    return subject.as_served("champion" if is_live else "base")
 
 
 def _incumbent(systems: Mapping[str, object], variant: str) -> str:

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from domain_embed.contracts.records import Comparison, Verdict
 from domain_embed.evaluation import figures
 from domain_embed.evaluation.containment import CUTOFFS
-from domain_embed.evaluation.evidence import Evidence
+from domain_embed.evaluation.evidence import PLAIN, Evidence
 from domain_embed.evaluation.measures import HEADLINE, MEASURES
 from domain_embed.evaluation.movement import RANKS, TOP, Movement, Unjudged, gained, lost, rank_shifts
 from domain_embed.evaluation.plots import DifferencePlot, change_plot, difference_plot, interval_plot, line_plot
@@ -95,7 +95,7 @@ def render_html(
     gain: Comparison | None = evidence.gain
     if evidence.nothing_tuned:
         evidence, movements, questions = evidence.without_tuned(), (), ()
-        pair = (evidence.best_untuned, f"base/{evidence.served}")
+        pair = (evidence.best_untuned, PLAIN if evidence.is_chosen else evidence.as_served("base"))
         gain = evidence.comparison(*pair) if pair[0] != pair[1] else None
     return environment.get_template("report.html.j2").render(
         evidence=evidence,

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from domain_embed.contracts.records import Comparison, Mode
-from domain_embed.evaluation.names import variant_name
+from domain_embed.evaluation.names import system_name, variant_name
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -122,13 +122,15 @@ class AnswerQuality(BaseModel):
 class Subject(BaseModel):
     """What was evaluated, and where it comes from.
 
-    `dense_weights` is the share of the dense score in weighted fusion, tuned on validation queries, by model.
+    `dense_weights` is the share of the dense score in weighted fusion, tuned on validation queries, by model. `serves`
+    is the variant in which each model would serve, by model, where that was chosen (`served_mode` is auto), and
+    `choices` says in words why.
     """
 
     model_config = _FROZEN
 
     domain: str
-    served_mode: Mode
+    served_mode: Mode | Literal["auto"]
     served_rerank: bool = False
     queries_per_split: dict[str, int]
     passages: int
@@ -139,6 +141,8 @@ class Subject(BaseModel):
     collection: str
     created_at: AwareDatetime
     dense_weights: dict[str, float] = {}
+    serves: dict[str, str] = {}
+    choices: dict[str, str] = {}
 
     @property
     def nothing_tuned(self) -> bool:
@@ -146,9 +150,19 @@ class Subject(BaseModel):
         return self.challenger_fingerprint == self.baseline_fingerprint
 
     @property
-    def judged_variant(self) -> str:
-        """The variant that serves, like "hybrid+rerank"; dense when no model serves."""
+    def is_chosen(self) -> bool:
+        """Whether each model serves in a variant of its own."""
+        return self.served_mode == "auto"
+
+    def variant(self, model: str) -> str:
+        """The variant in which a model would serve, like "hybrid+rerank"; dense when settings let no model serve."""
+        if self.is_chosen:
+            return self.serves[model]
         return "dense" if self.served_mode == "sparse" else variant_name(self.served_mode, self.served_rerank)
+
+    def as_served(self, model: str) -> str:
+        """The system that a model would be: of the base model perhaps BM25, which needs none."""
+        return system_name(model, self.variant(model))
 
 
 class Circumstances(BaseModel):

@@ -61,6 +61,8 @@ def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, 
         "passages": evidence["passages"],
         "queries": evidence["queries_per_split"],
         "served_mode": evidence["served_mode"],
+        "serves": evidence.get("serves", {}),
+        "choices": evidence.get("choices", {}),
         "systems": evidence["systems"],
         "intervals": evidence["intervals"],
         "comparisons": evidence["comparisons"],
@@ -127,6 +129,8 @@ def print_report(stored: dict[str, Any]) -> None:
             f"{worst['dimension']} {worst['value']}: {worst['delta']:+.3f} on {worst['queries']:,} queries, corrected "
             f"p = {worst['p_adjusted']:.4f}",
         )  # fmt: skip
+    for model, why in evidence.get("choices", {}).items():
+        console.print(f"{model} would serve as {why}", soft_wrap=True)
     console.print(line(("promote", "bold green") if verdict["promote"] else ("do not promote", "bold yellow")))
     print_bullets(verdict["reasons"])
     console.print(f"report: {stored['html']}", soft_wrap=True)

@@ -34,13 +34,15 @@ def print_hits(hits: Sequence[Hit], *, explain: bool = False) -> None:
 
 def print_versions(rows: Sequence[dict[str, Any]]) -> None:
     """The collections, oldest first."""
-    table = Table("collection", "model", "passages", "size", "age", "nDCG@10", "")
+    table = Table("collection", "model", "passages", "size", "age", "asked", "nDCG@10", "")
     for row in rows:
         marks = line((", ".join(row["aliases"]), "bold green" if "live" in row["aliases"] else ""))
         size = "" if row["size_bytes"] is None else f"{row['size_bytes'] / 1e6:,.0f} MB"
         quality = "" if row["ndcg_at_10"] is None else f"{row['ndcg_at_10']:.3f}"
         age = f"{row['age_days']:.1f} days"
-        table.add_row(row["collection"], row["fingerprint"], f"{row['passages']:,}", size, age, quality, marks)
+        table.add_row(
+            row["collection"], row["fingerprint"], f"{row['passages']:,}", size, age, row["served"], quality, marks
+        )
     console.print(table)
 
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
 from domain_embed.contracts.errors import PromotionRefusedError, StoreError
 from domain_embed.contracts.ports import VectorStore
-from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.contracts.records import CollectionInfo, Served, Verdict
 from domain_embed.files import PRIVATE_FILE, keep_file, private_folder
 
 Action = Literal["promoted", "refreshed", "kept", "rolled back"]
@@ -20,9 +20,10 @@ Action = Literal["promoted", "refreshed", "kept", "rolled back"]
 
 @dataclass(frozen=True)
 class Move:
-    """One decision about the live alias, from one collection to another.
+    """One decision about what is live, from one collection to another, or to another way to ask the same one.
 
-    `shadow` holds what a comparison of both on real queries found before, where one was made.
+    `shadow` holds what a comparison of both on real queries found before, where one was made. `source_served` and
+    `served` say how each is asked; None leaves that to the settings.
     """
 
     action: Action
@@ -33,6 +34,13 @@ class Move:
     reason: str
     at: str
     shadow: Mapping[str, float] | None = None
+    source_served: Served | None = None
+    served: Served | None = None
+
+    @property
+    def changes_what_answers(self) -> bool:
+        """Whether another model answers, or the same one asked in another way."""
+        return (self.source_fingerprint, self.source_served) != (self.fingerprint, self.served)
 
 
 Record: TypeAlias = Callable[[Move], None]
@@ -53,7 +61,11 @@ class PromotionLog:
         """All moves, oldest first."""
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         whole, _, _ = text.rpartition("\n")  # what follows was cut off as it was written, and did not happen
-        return [Move(**json.loads(line)) for line in whole.splitlines() if line]
+        return [_move(json.loads(line)) for line in whole.splitlines() if line]
+
+    def served(self, live: str | None) -> Served | None:
+        """How the collection that is live is asked; None where no move said so. It moves together with the alias."""
+        return next((move.served for move in reversed(self.read()) if move.target == live), None)
 
     def append(self, move: Move) -> None:
         """Raises StoreError when it cannot be written; the alias must then stay."""
@@ -78,22 +90,46 @@ class PromotionLog:
         """Models a person rolled back from, unless promoted again since."""
         held: set[str] = set()
         for move in self.read():
-            if move.action == "rolled back":
+            if move.action == "rolled back" and move.source_fingerprint != move.fingerprint:
                 held.add(move.source_fingerprint)
             elif move.action == "promoted":
                 held.discard(move.fingerprint)
         return held
+
+    def rolled_back_from(self, fingerprint: str, served: Served) -> bool:
+        """Whether a person rolled back from this model asked in this way, and nobody promoted that again since."""
+        for move in reversed(self.read()):
+            if move.action == "rolled back" and (move.source_fingerprint, move.source_served) == (fingerprint, served):
+                return True
+            if move.action == "promoted" and (move.fingerprint, move.served) == (fingerprint, served):
+                return False
+        return False
+
+
+def _move(stored: dict[str, Any]) -> Move:
+    ways = {name: Served(**stored[name]) for name in ("source_served", "served") if stored.get(name)}
+    return Move(**{**stored, **ways})
+
+
+Serves: TypeAlias = Callable[[CollectionInfo], Served | None]
+"""How a collection would be asked; None leaves that to the settings."""
+
+
+def _as_settings_say(info: CollectionInfo) -> None:
+    """For callers whose settings name the way to serve."""
 
 
 def settle(
     store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
     current: Mapping[str, CollectionInfo], base: str, require_parity: Callable[[CollectionInfo], None],
     *, override_hold: bool = False, shadow: Mapping[str, float] | None = None, record: Record = _unrecorded,
+    serves: Serves = _as_settings_say,
 ) -> Move:  # fmt: skip
     """Decides what is live and moves the alias there, after the target's parity is proven.
 
     A challenger goes live when its verdict says so and nobody rolled back from it. Otherwise the live model stays, or
-    the base model where nothing was live yet, in its collection of the current passages.
+    the base model where nothing was live yet, in its collection of the current passages. The base model is then asked
+    as `serves` says, unless a person rolled back from that; a tuned one is asked as it went live, if that was said.
 
     Args:
         store: Holds collections and alias.
@@ -107,18 +143,24 @@ def settle(
         override_hold: Promote even a model that was rolled back.
         shadow: What comparing live and challenger on real queries found.
         record: Told of a promotion before it happens.
+        serves: How the challenger and the base model would be asked.
     """
     with log.alone():
         live = store.alias(alias)
         infos = {info.name: info for info in store.collections()}
         live_fingerprint = infos[live].fingerprint if live in infos else None
+        served = log.served(live)
         held = challenger.fingerprint in log.held_back() and not override_hold
         if verdict.promote and not held and challenger.fingerprint != live_fingerprint:
-            target, reason = challenger, verdict.reasons[0]
+            target, reason, way = challenger, verdict.reasons[0], serves(challenger)
             action: Action = "promoted"
         else:
             target = current[live_fingerprint or base]
+            chosen = serves(target) if target.fingerprint == base or served is None else None
+            way = chosen if chosen is not None and not log.rolled_back_from(target.fingerprint, chosen) else served
             action = "kept" if target.name == live else "refreshed"
+            if live is not None and way != served:
+                action = "promoted"
             reason = _reason_to_stay(verdict, held, live_fingerprint, challenger.fingerprint)
         move = Move(
             action=action,
@@ -130,8 +172,10 @@ def settle(
             reason=reason,
             at=_now(),
             shadow=shadow if action == "promoted" else None,
+            source_served=served if live is not None else serves(current[base]),
+            served=way,
         )
-        if target.name != live:
+        if (target.name, way) != (live, served):
             require_parity(target)
             _make(store, log, alias, move, record)
         return move
@@ -151,7 +195,11 @@ def refresh(
         if live is None or live == target.name or fingerprints.get(live) != target.fingerprint:
             return None
         require_parity(target)
-        move = Move("refreshed", live, target.name, target.fingerprint, target.fingerprint, reason, _now())
+        served = log.served(live)
+        move = Move(
+            "refreshed", live, target.name, target.fingerprint, target.fingerprint, reason, _now(),
+            source_served=served, served=served,
+        )  # fmt: skip
         _make(store, log, alias, move, _unrecorded)
         return move
 
@@ -159,9 +207,9 @@ def refresh(
 def promote(
     store: VectorStore, log: PromotionLog, alias: str, verdict: Verdict, challenger: CollectionInfo,
     base: CollectionInfo, require_parity: Callable[[CollectionInfo], None], *, reason: str = "", force: bool = False,
-    shadow: Mapping[str, float] | None = None, record: Record = _unrecorded,
+    shadow: Mapping[str, float] | None = None, record: Record = _unrecorded, serves: Serves = _as_settings_say,
 ) -> Move:  # fmt: skip
-    """Makes the challenger live because a person says so; where it is live already, nothing happens.
+    """Makes the challenger live because a person says so, asked as `serves` says; where it is live, nothing happens.
 
     `force` overrules the verdict and an earlier rollback, never a failed parity check. `record` is told of the move
     before it happens.
@@ -187,6 +235,8 @@ def promote(
             reason=reason or ("asked for, against the verdict" if not verdict.promote else verdict.reasons[0]),
             at=_now(),
             shadow=shadow,
+            source_served=log.served(live) if live is not None else serves(base),
+            served=log.served(live) if live == challenger.name else serves(challenger),
         )
         if live != challenger.name:
             require_parity(challenger)
@@ -198,7 +248,7 @@ def roll_back(
     store: VectorStore, log: PromotionLog, alias: str, *, align: Callable[[CollectionInfo], None] = lambda info: None,
     record: Record = _unrecorded,
 ) -> Move:  # fmt: skip
-    """Puts the previous live model back, in the collection it had; repeated calls go further back.
+    """Puts back what was live before, model, collection and the way it was asked; repeated calls go further back.
 
     `align` is called before the alias moves, and takes out of the old collection what may no longer be served: back
     goes the model, not the past of the corpus. `record` is told of the move before it happens.
@@ -208,9 +258,10 @@ def roll_back(
     with log.alone():
         live = store.alias(alias)
         infos = {info.name: info for info in store.collections()}
-        previous = _previous_model(log.read(), live)
-        if live is None or previous is None:
+        before = _previous(log.read(), live)
+        if live is None or before is None:
             raise PromotionRefusedError("there is no earlier model to roll back to")
+        previous, way = before
         if previous not in infos:
             raise PromotionRefusedError(f"the earlier collection {previous} is gone")
         move = Move(
@@ -221,6 +272,8 @@ def roll_back(
             fingerprint=infos[previous].fingerprint,
             reason="asked for",
             at=_now(),
+            source_served=log.served(live),
+            served=way,
         )
         align(infos[previous])
         _make(store, log, alias, move, record)
@@ -229,18 +282,19 @@ def roll_back(
 
 def rollback_target(log: PromotionLog, live: str | None) -> str | None:
     """The collection a rollback would put back; None when there is none."""
-    return _previous_model(log.read(), live)
+    before = _previous(log.read(), live)
+    return before[0] if before else None
 
 
-def _previous_model(moves: Sequence[Move], live: str | None) -> str | None:
-    """The collection that was live before the live model came; a move that was logged but never made is no step."""
-    place = live
+def _previous(moves: Sequence[Move], live: str | None) -> tuple[str, Served | None] | None:
+    """What was live before what answers now came; a move that was logged but never made is no step."""
+    place = live, next((move.served for move in reversed(moves) if move.target == live), None)
     for move in reversed(moves):
-        if move.target != place or move.action == "rolled back":
+        if (move.target, move.served) != place or move.action == "rolled back":
             continue
-        if move.source_fingerprint != move.fingerprint:
-            return move.source
-        place = move.source
+        if move.changes_what_answers:
+            return move.source, move.source_served
+        place = move.source, move.source_served
     return None
 
 
@@ -248,8 +302,9 @@ def _make(store: VectorStore, log: PromotionLog, alias: str, move: Move, record:
     """Moves the alias, once that is written down."""
     if move.action != "refreshed":
         record(move)
-    log.append(move)
-    store.set_alias(alias, move.target)
+    log.append(move)  # which says how the target is asked: where only that changes, this is the move
+    if move.target != move.source or store.alias(alias) is None:
+        store.set_alias(alias, move.target)
 
 
 def _reason_to_stay(verdict: Verdict, held: bool, live: str | None, challenger: str) -> str:

@@ -64,11 +64,14 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     Every gate must have passed and at least ten test queries must have been measured. In nDCG@10:
 
     1. As it would serve, tuned minus incumbent has a 95 % interval above `min_gain`. The incumbent is the champion
-       when another tuned model is live, else the base model.
+       when another tuned model is live, else the base model, each as it serves.
     2. As it would serve, tuned minus the best untuned system (BM25 or any variant of the base model) has an interval
-       above 0, so that no model goes live which a setting would have made needless.
-    3. No other variant loses more than `max_loss` against its incumbent, of those that are shown to lose at all: by
-       the randomization test at the 5 % level, with Holm's correction for their number.
+       above 0, so that no model goes live which a setting would have made needless. Where the way to serve is chosen
+       for each model, on validation queries, that is the one chosen for the base model: the highest on test queries is
+       shown and decides nothing.
+    3. Where the settings name the way to serve, no other variant loses more than `max_loss` against its incumbent, of
+       those that are shown to lose at all: by the randomization test at the 5 % level, with Holm's correction for their
+       number. Where it is chosen, no other variant serves.
     4. No slice of at least `min_slice_queries` loses more than `max_slice_loss`, in the same sense.
     5. When validation queries show a gain, test queries show one, too: otherwise the model was fitted to the former.
     6. On probes outside the domain the tuned model loses at most `max_forgetting`, where that was measured.
@@ -80,10 +83,19 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     if evidence.served_mode == "sparse":
         return Verdict(promote=False, reasons=(_no_model_serves(evidence),), objections=1)
     if evidence.nothing_tuned:
-        return Verdict(promote=False, reasons=(NOTHING_TUNED,), objections=1)
+        return Verdict(promote=False, reasons=(NOTHING_TUNED, *untuned_gain(evidence)), objections=1)
     findings = list(_findings(evidence, policy))
     failed, held, unknown = ([one.sentence for one in findings if one.holds is holds] for holds in (False, True, None))
+    if failed:
+        held += list(untuned_gain(evidence))
     return Verdict(promote=not failed, reasons=(*failed, *held, *unknown), objections=len(failed), open=len(unknown))
+
+
+def untuned_gain(evidence: Evidence) -> Iterator[str]:
+    """What the way chosen for the base model gains without training, where it is not plain dense search."""
+    comparison = evidence.untuned_gain if evidence.is_chosen else None
+    if comparison is not None:
+        yield f"Without training, {_figures(evidence, comparison)}."
 
 
 def _findings(evidence: Evidence, policy: Policy) -> Iterator[_Finding]:
@@ -92,9 +104,10 @@ def _findings(evidence: Evidence, policy: Policy) -> Iterator[_Finding]:
         yield _too_few_queries(evidence.test_queries)
     yield _gains_enough(evidence, policy.min_gain)
     # When the best untuned system is the incumbent itself, the gain has already been weighed.
-    if evidence.best_untuned != evidence.incumbent(evidence.served):
+    if evidence.best_untuned != evidence.replaced:
         yield _beats_untuned(evidence)
-    yield from _other_variants(evidence, policy.max_loss)
+    if not evidence.is_chosen:
+        yield from _other_variants(evidence, policy.max_loss)
     yield from _slices(evidence, policy.max_slice_loss, policy.min_slice_queries)
     yield from _generalises(evidence)
     yield from _remembers(evidence, policy.max_forgetting)
@@ -141,7 +154,7 @@ def _limits(evidence: Evidence) -> str:
 
 
 def _beats_untuned(evidence: Evidence) -> _Finding:
-    comparison = evidence.comparison(f"tuned/{evidence.served}", evidence.best_untuned)
+    comparison = evidence.comparison(evidence.challenger, evidence.best_untuned)
     best, reached = comparison.baseline, plain(evidence.mean(comparison.baseline))
     tuned = f"{comparison.challenger}, at {plain(evidence.mean(comparison.challenger))},"
     if comparison.ci95[0] > 0:
@@ -159,7 +172,7 @@ def _beats_untuned(evidence: Evidence) -> _Finding:
 def _advice(evidence: Evidence, best: str) -> str:
     """The setting that gets at least as far without this model."""
     variant = variant_of(best)
-    if variant == evidence.served:
+    if evidence.is_chosen or variant == evidence.variant("tuned"):
         return "the base model serves as well"
     mode, rerank = mode_of(variant)
     setting = f"set retrieval.mode to {mode}" + (" and retrieval.rerank to true" if rerank else "")
@@ -173,7 +186,7 @@ def _other_variants(evidence: Evidence, max_loss: float) -> Iterator[_Finding]:
         comparison
         for comparison in evidence.comparisons
         if model_of(comparison.challenger) == "tuned"
-        and variant_of(comparison.challenger) != evidence.served
+        and variant_of(comparison.challenger) != evidence.variant("tuned")
         and comparison.baseline == evidence.incumbent(variant_of(comparison.challenger))
     ]
     adjusted = holm([comparison.p for comparison in others])
@@ -246,7 +259,7 @@ def _remembers(evidence: Evidence, max_forgetting: float | None) -> Iterator[_Fi
 def _is_fast(evidence: Evidence, max_latency_ms: float | None) -> Iterator[_Finding]:
     if max_latency_ms is None:
         return
-    served = f"tuned/{evidence.served}"
+    served = evidence.challenger
     timed = next((serving for serving in evidence.serving if serving.system == served), None)
     if timed is None:
         yield _Finding(False, f"promotion.max_latency_ms is {max_latency_ms:g}, but the latency was not measured.")

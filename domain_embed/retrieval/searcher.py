@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from domain_embed.contracts.errors import ModelMismatchError, NotReadyError
 from domain_embed.contracts.patience import held
@@ -35,7 +35,7 @@ class Searcher:
             raise ModelMismatchError(collection.info.name, collection.info.fingerprint, encoder.fingerprint)
         self.collection = collection
         self._encoder = encoder
-        self._settings = settings
+        self._settings = settings.served_as(None)
         self._reranker = reranker
         self._analyzer = Analyzer.of(collection.info)
         self._restricted = isinstance(collection, VisibleCollection)
@@ -62,7 +62,7 @@ class Searcher:
         rerank: bool | None = None,
     ) -> list[list[Hit]]:  # fmt: skip
         """As `search`, for many queries at once; `where` may be one filter for all, or one for each."""
-        chosen = mode or self._settings.mode
+        chosen = mode or cast(Mode, self._settings.mode)
         wanted = self._settings.rerank if rerank is None else rerank
         return self.rank(queries, k, [chosen], where=where, payload=True, rerank=wanted)[chosen]
 

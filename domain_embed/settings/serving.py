@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from domain_embed.contracts.access import AccessRule, WithoutGroups
-from domain_embed.contracts.records import Mode
+from domain_embed.contracts.records import Mode, Served
 from domain_embed.settings.section import Section
 
 
@@ -47,8 +47,10 @@ class IndexSettings(Section):
 class RetrievalSettings(Section):
     """The query path that serves, and that is evaluated."""
 
-    mode: Mode = "dense"
-    """dense, sparse (BM25), hybrid (reciprocal rank fusion of both) or weighted (weighted sum of their scores)."""
+    mode: Mode | Literal["auto"] = "auto"
+    """dense, sparse (BM25), hybrid (reciprocal rank fusion of both) or weighted (weighted sum of their scores). auto
+    chooses on the validation queries, for each model its own and with the reranker where there is one: the simplest
+    within one standard error of the best; with fewer than 30 of them hybrid, unless another is clearly better."""
     depth: int = Field(100, ge=10)
     """How many passages each of the two rankings contributes to the fusion."""
     rrf_k: int = Field(60, ge=1)
@@ -56,9 +58,17 @@ class RetrievalSettings(Section):
     dense_weight: float | None = Field(None, ge=0, le=1)
     """Of weighted: the share of the dense score, BM25 has the rest; null tunes it on the validation queries."""
     rerank: bool = False
-    """Whether the reranker of `reranker:` has the last word on the first passages."""
+    """Whether the reranker of `reranker:` has the last word on the first passages; auto chooses this, too."""
     rerank_depth: int = Field(50, ge=1)
     """How many passages the reranker reads."""
+
+    def served_as(self, served: Served | None) -> "RetrievalSettings":
+        """With what was chosen in place of auto: hybrid where nothing was. An explicit mode stays."""
+        if self.mode != "auto":
+            return self
+        chosen = served or Served("hybrid")
+        weight = self.dense_weight if self.dense_weight is not None else chosen.dense_weight
+        return self.model_copy(update={"mode": chosen.mode, "rerank": chosen.rerank, "dense_weight": weight})
 
 
 class AccessSettings(Section):

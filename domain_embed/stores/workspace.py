@@ -1,7 +1,7 @@
 """One domain's workspace: where its files, tables, vectors, checkpoints, collections and reports live."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from html import escape
@@ -16,7 +16,7 @@ from domain_embed.contracts.errors import NotReadyError, SettingsError, StoreErr
 from domain_embed.contracts.names import stored_in
 from domain_embed.contracts.notes import Note
 from domain_embed.contracts.ports import Reranker, VectorStore
-from domain_embed.contracts.records import CollectionInfo, Where, embedded_text
+from domain_embed.contracts.records import CollectionInfo, Served, Where, embedded_text
 from domain_embed.encoding.backend import Machine, load_encoder
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.encoding.reranker import CrossEncoderReranker
@@ -24,6 +24,7 @@ from domain_embed.encoding.score_cache import CachedReranker
 from domain_embed.files import RECORD_FILE, keep_file, read_json, tighten_store
 from domain_embed.indexing.identity import require_usable
 from domain_embed.judgments.graded import filters_of, graded_queries
+from domain_embed.promotion.champion import PromotionLog
 from domain_embed.retrieval.access import visible_to
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.settings import (
@@ -268,13 +269,13 @@ class Workspace:
         self, collection: str, settings: RetrievalSettings | None = None, reranker: Reranker | None = None, *,
         access: AccessSettings | None = None, groups: Sequence[str] | None = None,
     ) -> Searcher:  # fmt: skip
-        """A searcher over a collection, with the encoder it was built with; as the domain's file says by default.
+        """A searcher over a collection, with the encoder it was built with; asked as `retrieval` says by default.
 
         Where the settings leave the dense weight open, it is the one tuned for this collection, if any. With `access`
         it finds what members of `groups` may find; without, everything: the product's own work needs all passages.
         """
         opened = self.vector_store.open(collection)
-        retrieval = settings or self.settings.retrieval
+        retrieval = settings or self.retrieval(collection)
         if retrieval.dense_weight is None and (tuned := self.tuned_weight(collection)) is not None:
             retrieval = retrieval.model_copy(update={"dense_weight": tuned["dense_weight"]})
         if access is not None:
@@ -292,6 +293,36 @@ class Workspace:
         """Keeps the dense weight of a collection; searchers opened from now on use it."""
         tuned = {"dense_weight": dense_weight, "splits": splits}
         keep_file(self._weight_file(collection), json.dumps(tuned))
+
+    def retrieval(self, collection: str) -> RetrievalSettings:
+        """How a collection is asked: as the settings say or, where they leave that open, as it went live.
+
+        What is not live is asked as was chosen for it on the validation queries. Hybrid, where neither was said.
+        """
+        settings = self.settings.retrieval
+        if settings.mode != "auto":
+            return settings
+        is_live = self.vector_store.alias(LIVE) == collection
+        return settings.served_as(
+            PromotionLog(self.promotions).served(collection) if is_live else self.chosen(collection)
+        )
+
+    def chosen(self, collection: str) -> Served | None:
+        """How a collection would be asked, as was chosen for it on the validation queries; None where nothing was."""
+        record = self.choice(collection)
+        return None if record is None else Served(**record["served"])
+
+    def choice(self, collection: str) -> dict[str, Any] | None:
+        """What was chosen for a collection: `served`, `why`, and in `of` what it depends on."""
+        path = self._choice_file(collection)
+        return read_json(path) if path.exists() else None
+
+    def save_choice(self, collection: str, served: Served, why: str, of: Mapping[str, Any]) -> None:
+        """Keeps how a collection would be asked once it is live. What is live is asked as before."""
+        keep_file(self._choice_file(collection), json.dumps({"served": asdict(served), "why": why, "of": dict(of)}))
+
+    def _choice_file(self, collection: str) -> Path:
+        return stored_in(self.root / "choices", f"{collection}.json", "a collection")
 
     def _weight_file(self, collection: str) -> Path:
         return stored_in(self._weights, f"{collection}.json", "a collection")

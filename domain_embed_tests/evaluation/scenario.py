@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,8 @@ def judged(
     means: Mapping[str, float],
     intervals: Mapping[tuple[str, str], tuple[float, float]],
     *,
-    served_mode: Mode = "dense",
+    served_mode: Mode | Literal["auto"] = "dense",
+    serves: Mapping[str, str] | None = None,
     test_queries: int = 100,
     served_rerank: bool = False,
     p: float = 0.04,
@@ -66,7 +67,7 @@ def judged(
     Each comparison has the p-value `p`; `found` is what else was found out, by field of the evidence.
     """
     return Evidence(
-        **dict(subject(served_mode=served_mode, served_rerank=served_rerank)),
+        **dict(subject(served_mode=served_mode, served_rerank=served_rerank, serves=dict(serves or {}))),
         **found,
         test_queries=test_queries,
         resamples=1000,

@@ -65,13 +65,41 @@ def test_champion_in_another_mode_only_is_no_incumbent() -> None:
 def test_what_is_served_decides_what_is_compared_first() -> None:
     runs = RUNS | {"base/dense+rerank": BASE, "tuned/dense+rerank": TUNED, "bm25+rerank": TUNED}
     reranked, _ = gather_evidence(runs, QRELS, subject(served_rerank=True), resamples=100)
-    assert reranked.served == "dense+rerank"
+    assert reranked.variant("tuned") == "dense+rerank"
     assert _pairs(reranked)[:2] == [("tuned/dense+rerank", "base/dense+rerank"), ("tuned/dense+rerank", "bm25+rerank")]
     plain, _ = gather_evidence(runs, QRELS, subject(), resamples=100)
     assert plain.best_untuned != "bm25+rerank"  # a reranker is no mere setting
     assert plain.gain.challenger == "tuned/dense"
     with pytest.raises(ValueError, match=r"no run of base/dense\+rerank and tuned/dense\+rerank"):
         gather_evidence(RUNS, QRELS, subject(served_rerank=True), resamples=100)
+
+
+def test_where_the_way_is_chosen_each_model_is_compared_as_it_would_serve() -> None:
+    runs = RUNS | {"champion/dense": BASE, "champion/hybrid": TUNED, "bm25": TUNED}
+    ways = {"base": "sparse", "tuned": "hybrid", "champion": "dense"}
+    evidence, _ = gather_evidence(runs, QRELS, subject(served_mode="auto", serves=ways), resamples=100)
+    assert (evidence.challenger, evidence.replaced) == ("tuned/hybrid", "champion/dense")
+    assert (evidence.gain.challenger, evidence.gain.baseline) == ("tuned/hybrid", "champion/dense")
+    assert (evidence.headline.challenger, evidence.headline.baseline) == ("tuned/hybrid", "bm25")
+    assert evidence.best_untuned == "bm25"
+    assert _pairs(evidence)[:2] == [("tuned/hybrid", "champion/dense"), ("tuned/hybrid", "bm25")]
+    assert evidence.untuned_gain == evidence.comparison("bm25", "base/dense")
+
+
+def test_the_highest_on_test_queries_decides_nothing_where_another_was_chosen() -> None:
+    runs = RUNS | {"base/weighted": TUNED}
+    ways = {"base": "dense", "tuned": "dense"}
+    evidence, _ = gather_evidence(runs, QRELS, subject(served_mode="auto", serves=ways), resamples=100)
+    assert evidence.mean("base/weighted") > evidence.mean("base/dense")
+    assert (evidence.best_untuned, evidence.untuned_gain) == ("base/dense", None)
+
+
+@pytest.mark.parametrize("missing", ["tuned/hybrid", "base/dense"])
+def test_what_was_chosen_must_be_run(missing: str) -> None:
+    runs = {system: run for system, run in RUNS.items() if system != missing}
+    about = subject(served_mode="auto", serves={"base": "hybrid", "tuned": "hybrid"})
+    with pytest.raises(ValueError, match=f"no run of {missing}"):
+        gather_evidence(runs, QRELS, about, resamples=100)
 
 
 def test_slices_and_what_can_be_seen_are_about_the_gain() -> None:

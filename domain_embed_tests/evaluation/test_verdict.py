@@ -82,7 +82,7 @@ def test_what_is_served_is_what_is_judged() -> None:
     means = MEANS | {"base/dense+rerank": 0.85, "tuned/dense+rerank": 0.85}
     same = {("tuned/dense+rerank", "base/dense+rerank"): (-0.02, 0.02)}
     evidence = judged(means, GAIN | same, served_rerank=True)
-    assert evidence.served == "dense+rerank"
+    assert evidence.challenger == "tuned/dense+rerank"
     assert not decide(evidence, POLICY).promote
     assert decide(judged(means, GAIN | same), POLICY).promote  # a reranker for every query is more than a setting
     assert "base/dense+rerank already" not in " ".join(decide(judged(means, GAIN | same), POLICY).reasons)
@@ -228,3 +228,38 @@ def test_a_training_that_ended_with_the_base_model_is_called_so() -> None:
     evidence = judged(MEANS, GAIN).model_copy(update={"challenger_fingerprint": "base-fingerprint"})
     verdict = decide(evidence, POLICY)
     assert (verdict.promote, verdict.reasons) == (False, (NOTHING_TUNED,))
+
+
+WAYS = {"base": "hybrid", "tuned": "dense"}
+CHOSEN = {
+    ("tuned/dense", "base/hybrid"): (0.13, 0.19),
+    ("base/hybrid", "base/dense"): (0.02, 0.08),
+    ("tuned/hybrid", "base/hybrid"): (-0.1, -0.02),
+}
+
+
+def test_where_the_way_is_chosen_no_other_way_is_weighed() -> None:
+    means = MEANS | {"tuned/hybrid": 0.6, "base/weighted": 0.9}
+    verdict = decide(judged(means, CHOSEN, served_mode="auto", serves=WAYS), POLICY)
+    assert verdict.promote
+    assert len(verdict.reasons) == 2
+    assert verdict.reasons[0].startswith("tuned/dense reaches 0.830, base/hybrid 0.670: a difference of +0.160")
+
+
+def test_a_refusal_says_what_is_gained_without_training() -> None:
+    evidence = judged(MEANS, CHOSEN | {("tuned/dense", "base/hybrid"): (-0.01, 0.19)}, served_mode="auto", serves=WAYS)
+    verdict = decide(evidence, POLICY)
+    assert (verdict.promote, verdict.objections) == (False, 1)
+    told = "base/hybrid reaches 0.670, base/dense 0.620: a difference of +0.050 (95 % interval +0.020 to +0.080)"
+    assert any(told in reason for reason in verdict.reasons[1:])
+
+
+def test_a_champion_is_replaced_only_by_what_beats_it_as_it_serves() -> None:
+    means = MEANS | {"champion/weighted": 0.82, "champion/dense": 0.7}
+    ways = WAYS | {"champion": "weighted"}
+    intervals = CHOSEN | {("tuned/dense", "champion/weighted"): (-0.01, 0.03)}
+    verdict = decide(judged(means, intervals, served_mode="auto", serves=ways), POLICY)
+    assert not verdict.promote
+    assert "champion/weighted 0.820" in verdict.reasons[0]
+    assert decide(judged(means, intervals | {("tuned/dense", "champion/weighted"): (0.001, 0.03)},
+                         served_mode="auto", serves=ways), POLICY).promote  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain_embed.contracts.errors import PromotionRefusedError, StoreError
-from domain_embed.contracts.records import CollectionInfo, Verdict
+from domain_embed.contracts.records import CollectionInfo, Served, Verdict
 from domain_embed.promotion.champion import Move, PromotionLog, promote, roll_back, rollback_target, settle
 
 YES = Verdict(True, ("tuned/dense is better by +0.100.",))
@@ -56,11 +56,12 @@ def decide(
     store: AliasStore, log: PromotionLog, verdict: Verdict, challenger: CollectionInfo,
     current: tuple[CollectionInfo, ...] = (BASE, FIRST, SECOND), *, override_hold: bool = False,
     parity: Callable[[CollectionInfo], None] = lambda one: None, shadow: dict[str, float] | None = None,
+    ways: dict[str, Served] | None = None,
 ) -> Move:  # fmt: skip
     known = {one.fingerprint: one for one in current}
     return settle(
         store, log, LIVE, verdict, challenger, known, "base", parity,  # type: ignore[arg-type]
-        override_hold=override_hold, shadow=shadow,
+        override_hold=override_hold, shadow=shadow, serves=lambda one: (ways or {}).get(one.fingerprint),
     )  # fmt: skip
 
 
@@ -203,3 +204,43 @@ def test_lines_of_earlier_versions_are_read(log: PromotionLog) -> None:
     assert log.read()[0].shadow is None
     assert rollback_target(log, "b") == "a"
     assert rollback_target(log, "other") is None
+
+
+DENSE, HYBRID, WEIGHTED = Served("dense"), Served("hybrid"), Served("weighted", True, 0.3)
+
+
+def test_the_way_a_model_is_asked_goes_live_and_back_with_it(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, NO, FIRST, ways={"base": HYBRID, "first": WEIGHTED})
+    assert (store.live, log.served(store.live)) == ("base-p1", HYBRID)
+    decide(store, log, YES, FIRST, ways={"base": HYBRID, "first": WEIGHTED})
+    assert (store.live, log.served(store.live)) == ("first-p1", WEIGHTED)
+    decide(store, log, NO, SECOND, (BASE_2, FIRST_2, SECOND), ways={"base": DENSE, "first": DENSE})
+    assert (store.live, log.served(store.live)) == ("first-p2", WEIGHTED)  # a tuned model is asked as it went live
+    move = roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    assert (store.live, move.served, log.served(store.live)) == ("base-p1", HYBRID, HYBRID)
+
+
+def test_another_way_to_ask_the_base_model_is_a_move_and_can_be_undone(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, NO, FIRST, ways={"base": DENSE})
+    checked: list[str] = []
+    told: list[Move] = []
+    move = settle(
+        store, log, LIVE, NO, FIRST, {"base": BASE}, "base",  # type: ignore[arg-type]
+        lambda one: checked.append(one.name), record=told.append, serves=lambda one: HYBRID,
+    )  # fmt: skip
+    assert (move.action, move.source, move.target) == ("promoted", "base-p1", "base-p1")
+    assert (move.source_served, move.served, checked, told) == (DENSE, HYBRID, ["base-p1"], [move])
+    assert decide(store, log, NO, FIRST, ways={"base": HYBRID}).action == "kept"
+    assert len(log.read()) == 2
+    back = roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    assert (back.source_served, back.served, log.served("base-p1")) == (HYBRID, DENSE, DENSE)
+    again = decide(store, log, NO, FIRST, ways={"base": HYBRID})  # a person went back from it: it stays so
+    assert (again.action, log.served("base-p1"), log.held_back()) == ("kept", DENSE, set())
+    with pytest.raises(PromotionRefusedError, match="no earlier model"):
+        roll_back(store, log, LIVE)  # type: ignore[arg-type]
+    assert decide(store, log, NO, FIRST, ways={"base": WEIGHTED}).served == WEIGHTED
+
+
+def test_where_the_settings_name_the_way_no_move_does(store: AliasStore, log: PromotionLog) -> None:
+    decide(store, log, YES, FIRST)
+    assert (log.read()[0].source_served, log.read()[0].served, log.served("first-p1")) == (None, None, None)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from domain_embed.defs.graph import RECIPES
-from domain_embed.settings import DomainSettings, ModelSettings, read_settings
+from domain_embed.settings import DomainSettings, ModelSettings, RetrievalSettings, read_settings
 from domain_embed_tests import scenario
 
 HELD = Path(__file__).with_name("held_versions.json")
@@ -46,8 +46,11 @@ MODELS = {
 
 def held_domains() -> Iterator[tuple[str, DomainSettings]]:
     """Name and settings of each domain."""
-    yield "defaults", DomainSettings()
-    yield "aws", read_settings(Path(__file__).parents[2] / "data" / "aws" / "domain.yaml")
+    # With the mode that `init` wrote down before there was `auto`.
+    dense = {"retrieval": RetrievalSettings(mode="dense")}
+    yield "defaults", DomainSettings().model_copy(update=dense)
+    aws = read_settings(Path(__file__).parents[2] / "data" / "aws" / "domain.yaml")
+    yield "aws", aws.model_copy(update=dense)
     yield "runbooks", scenario.SETTINGS
     yield "everything", DomainSettings.model_validate(_EVERYTHING)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from domain_embed.defs.graph import RECIPES
-from domain_embed.settings import DomainSettings, ModelSettings, read_settings
+from domain_embed.settings import DomainSettings, ModelSettings, TrainingSettings, read_settings
 from domain_embed_tests import scenario
 
 HELD = Path(__file__).with_name("held_versions.json")
@@ -25,6 +25,7 @@ _EVERYTHING: Mapping[str, Any] = {
     "mining": {"miners": ["dense", "bm25"], "sampling": "softmax"},
     "reranker": {"source": "train"},
     "training": {
+        "epochs": 2,
         "objective": {"kind": "distill_kl", "scale": 10.0},
         "method": {"kind": "lora"},
         "matryoshka": [64],
@@ -46,7 +47,8 @@ MODELS = {
 
 def held_domains() -> Iterator[tuple[str, DomainSettings]]:
     """Name and settings of each domain."""
-    yield "defaults", DomainSettings()
+    # With the number of epochs that `init` wrote down before there was `auto`; patience was 1.
+    yield "defaults", DomainSettings(training=TrainingSettings(epochs=2, patience=1))
     yield "aws", read_settings(Path(__file__).parents[2] / "data" / "aws" / "domain.yaml")
     yield "runbooks", scenario.SETTINGS
     yield "everything", DomainSettings.model_validate(_EVERYTHING)

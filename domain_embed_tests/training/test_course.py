@@ -60,7 +60,7 @@ def test_the_average_is_the_mean_of_the_first_weights_and_exponential_from_then_
     for step, value in enumerate([1.0, 3.0, 5.0, 9.0, 0.0], start=1):
         torch.nn.init.constant_(model.weight, value)
         average.add(model, step)
-        found.append(float(average.copy_of(model).weight))
+        found.append(average.copy_of(model).weight.item())
     assert found == pytest.approx([1.0, 2.0, 3.0, 3 * 2 / 3 + 9 / 3, 5 * 2 / 3])
     assert float(model.weight) == 0.0
 

@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "four hard negatives": {"training": {"hard_negatives": 4}},
     "no positive-aware filter": {"mining": {"max_relative_score": 1.0}},
     "one epoch": {"training": {"epochs": 1}},
+    "two epochs": {"training": {"epochs": 2}},
     "four epochs": {"training": {"epochs": 4}},
     "batch 32": {"training": {"batch_size": 32}},
     "batch 128": {"training": {"batch_size": 128}},

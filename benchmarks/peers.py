@@ -88,9 +88,13 @@ def _evaluator(domain: Domain) -> Any:
 
 def dense_run(domain: Domain, model: Path) -> dict[str, list[str]]:
     """The best ten passages of every test query by exact search with a model, ties by passage id."""
+    return ranked(domain, TorchEncoder.load(str(model), ModelSettings()))
+
+
+def ranked(domain: Domain, encoder: TorchEncoder) -> dict[str, list[str]]:
+    """The same with a model in memory."""
     import numpy as np
 
-    encoder = TorchEncoder.load(str(model), ModelSettings())
     ids = sorted(domain.passages)
     passages = encoder.encode_documents([domain.text(key) for key in ids])
     query_ids = sorted(domain.qrels["test"])

@@ -1,8 +1,9 @@
 """Validation: each share of the tuned weights among more and more passages, and on the test queries.
 
-The model is what the defaults train, whether or not it is better than the base model. A pool holds the positives of the
-validation queries and so many of the nearest passages of each by the base model; the last column, and the test queries,
-have all passages. nDCG@10, as differences to the base model with their standard errors, paired by query.
+The model is what the defaults train in two epochs, whether or not it is better than the base model. A pool holds the
+positives of the validation queries and so many of the nearest passages of each by the base model; the last column, and
+the test queries, have all passages. nDCG@10, as differences to the base model with their standard errors, paired by
+query.
 """
 
 import argparse

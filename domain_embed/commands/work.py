@@ -7,7 +7,16 @@ import typer
 from domain_embed.commands.options import AsJson, Name, interruptible, open_workspace
 from domain_embed.console import console, print_json, show_log
 from domain_embed.contracts.errors import SettingsError
-from domain_embed.printing.work import model_words, notes_json, print_notes, print_plan, print_run, print_statuses
+from domain_embed.printing.work import (
+    model_words,
+    notes_json,
+    print_notes,
+    print_plan,
+    print_run,
+    print_statuses,
+    training_json,
+    training_words,
+)
 
 app = typer.Typer()
 
@@ -17,11 +26,13 @@ def plan(name: Name, as_json: AsJson = False) -> None:
     """Show what is stale now and why, and what may run again after it. Nothing is run."""
     from domain_embed.defs.notes import notes_of
     from domain_embed.defs.runs import make_plan, open_instance
+    from domain_embed.defs.training_time import training_time
 
     workspace = open_workspace(name)
     with open_instance(workspace.environment) as instance:
         found = make_plan(instance, workspace)
     notes, model = notes_of(workspace, workspace.settings), workspace.settings.model
+    training = training_time(workspace)
     if as_json:
         print_json({
             "domain": name,
@@ -30,11 +41,14 @@ def plan(name: Name, as_json: AsJson = False) -> None:
             "may_run": list(found.may_run),
             "last_seconds": dict(found.last_seconds),
             "estimate_seconds": found.estimate_seconds,
+            "training": training_json(training),
             "notes": notes_json(notes),
         })  # fmt: skip
     else:
         console.print(f"model: {model_words(model)}", soft_wrap=True)
         print_plan(name, found)
+        if training is not None and "checkpoint" in (*found.stale, *found.may_run):
+            console.print(training_words(training), soft_wrap=True)
         print_notes(notes)
 
 

@@ -60,6 +60,8 @@ def _config_type(name: str, field: FieldInfo) -> Any:
     annotation = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         others = [argument for argument in get_args(annotation) if argument is not types.NoneType]
+        if any(get_origin(other) is Literal for other in others):
+            return dg.Any  # a number or a word, such as `auto`: the settings say which
         annotation = others[0] if len(others) == 1 else None
     if annotation in NUMBERS:
         return dg.Noneable(annotation)

@@ -168,7 +168,7 @@ def _build(work: Work, model: str, alias: str) -> Produced:
 
 def _checkpoint_produced(trained: Checkpoint, registered: str) -> Produced:
     history, sweep = trained.history, trained.sweep
-    epochs = [(0.0, trained.base_ndcg), *((float(n), figure) for n, figure in enumerate(history.validation, start=1))]
+    epochs = [(0.0, trained.base_ndcg), *history.curve]
     curve = [(point.alpha, point.validation) for point in sweep.points]
     return Produced(
         trained.fingerprint,
@@ -179,6 +179,8 @@ def _checkpoint_produced(trained: Checkpoint, registered: str) -> Produced:
             "kept": sweep.sentence,
             "learning rate": trained.learning_rate,
             "best epoch": history.best_epoch,
+            "epochs": history.curve[-1][0],
+            "ended by": history.ended,
             "loss": curve_markdown(list(enumerate(history.loss, start=1)), "step", "loss"),
             "validation": curve_markdown(epochs, "epoch (0 = base)", "nDCG@10"),
             "mixtures": _mixtures(sweep),

@@ -23,7 +23,7 @@ from domain_embed.settings import EvaluationSettings, ModelSettings, TrainingSet
 from domain_embed.training.checkpoint import prepare_folder
 from domain_embed.training.fit import Fit
 from domain_embed.training.pairs import TrainingPairs
-from domain_embed.training.trainer import teaching_batches
+from domain_embed.training.trainer import TeachingEpochs
 from domain_embed.training.validation import ValidationSet, measure
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -141,8 +141,8 @@ def _trained(
     folder: Path, tracker: Tracker,
 ) -> "pd.Series[float]":  # fmt: skip
     prepare_folder(folder)
-    batches = [teaching_batches(pairs, recipe, epoch) for epoch in range(recipe.epochs)]
-    fitted = Fit(base, model, recipe, pairs, batches, validation, ndcg_scores).run(folder, tracker)
+    epochs = TeachingEpochs(pairs, recipe)
+    fitted = Fit(base, model, recipe, pairs, epochs, validation, ndcg_scores).run(folder, tracker)
     return _ndcg(str(fitted.folder), model, validation, fitted.pool_vectors)
 
 

@@ -167,7 +167,7 @@ def _training_plots(record: TrainingRecord) -> list[dict[str, object]]:
             plots.append({"title": title, "unit": unit, "plot": line_plot(points, title, dots=dots, whole=whole)})
 
     draw("Training loss", "step", list(enumerate(record.history.loss, start=1)), whole=True, dots=False)
-    draw(f"Validation {HEADLINE}", "epoch", list(enumerate(record.history.validation, start=1)), whole=True)
+    draw(f"Validation {HEADLINE}", "epoch", record.history.curve, whole=True)
     mixtures = sorted(record.interpolation, key=lambda mixture: mixture.alpha)
     if len(mixtures) > 1:
         unit = "share of the tuned weights"

@@ -11,12 +11,25 @@ _LENIENT = ConfigDict(frozen=True, extra="ignore")
 
 
 class History(BaseModel):
-    """Loss by step and validation nDCG@10 by epoch."""
+    """Loss by step, and nDCG@10 of every validation with the epochs trained by then; without these, one each.
+
+    `best` is the 1-based number of the validation that was kept, `ended` why training ended, after so many `seconds`.
+    """
 
     model_config = _LENIENT
 
     loss: tuple[float, ...] = ()
     validation: tuple[float, ...] = ()
+    epochs: tuple[float, ...] = ()
+    best: int | None = None
+    ended: str = ""
+    seconds: float = 0.0
+
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """nDCG@10 over the epochs."""
+        epochs = self.epochs or tuple(float(number) for number in range(1, len(self.validation) + 1))
+        return list(zip(epochs, self.validation, strict=True))
 
 
 class Mixture(BaseModel):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from domain_embed.contracts.notes import Note
     from domain_embed.defs.overview import DomainStatus
     from domain_embed.defs.runs import Plan, RunOutcome
+    from domain_embed.defs.training_time import TrainingTime
     from domain_embed.new_domain import NewDomain
     from domain_embed.settings import ModelSettings
     from domain_embed.stores.workspace import Workspace
@@ -72,6 +73,22 @@ def print_plan(name: str, found: "Plan") -> None:
     if found.estimate_seconds:
         least, most = (_duration(seconds) for seconds in found.estimate_seconds)
         console.print(f"as the last time: {least}, or {most} if all of it runs")
+
+
+def training_words(found: "TrainingTime") -> str:
+    """What an epoch takes, and the most that there can be."""
+    epoch = (
+        "known after the first training" if found.epoch_seconds is None else f"about {_duration(found.epoch_seconds)}"
+    )
+    most = "" if found.most_seconds is None else f", {_duration(found.most_seconds)} at most"
+    limit = f", max_minutes {found.max_minutes:g}" if found.max_minutes is not None else ""
+    times = f" at each of {found.trainings} learning rates" if found.trainings > 1 else ""
+    return f"training: up to {found.most_epochs} epochs{times}{limit}; one epoch: {epoch}{most}"
+
+
+def training_json(found: "TrainingTime | None") -> dict[str, Any] | None:
+    """The same for scripts."""
+    return None if found is None else {**asdict(found), "most_seconds": found.most_seconds}
 
 
 def print_statuses(found: "Sequence[DomainStatus]") -> None:

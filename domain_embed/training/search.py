@@ -29,8 +29,8 @@ class Trial:
 
     @property
     def figure(self) -> float:
-        """Validation nDCG@10 of its best epoch."""
-        return max(self.fitted.history.validation)
+        """Validation nDCG@10 of what it keeps."""
+        return self.fitted.history.best_figure
 
     def to_json(self) -> dict[str, Any]:
         """Its line in a checkpoint's record."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain_embed.contracts.errors import StoreError
 from domain_embed.files import private_file
+from domain_embed.training.average import WeightAverage, trained_weights
 
 if TYPE_CHECKING:
     import torch
@@ -21,10 +22,21 @@ STATE_FILE = "state.pt"
 
 @dataclass
 class History:
-    """What has happened so far: `loss[i]` of step i, validation nDCG@10 per finished epoch, and the best epoch."""
+    """What has happened so far: `loss[i]` of step i, and nDCG@10 of every validation.
+
+    `validated_at` are the steps done at each validation, `epochs` the epochs, which need not be whole; `kept` is the
+    1-based number of the validation whose model is kept, 0 where it is the highest, and `kept_scores` its nDCG@10 by
+    query. `ended` says why training ended: by `epochs`, `patience` or `max_minutes`; `seconds` is how long it took.
+    """
 
     loss: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
+    validated_at: list[int] = field(default_factory=list)
+    epochs: list[float] = field(default_factory=list)
+    kept: int = 0
+    kept_scores: list[float] = field(default_factory=list)
+    ended: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def steps(self) -> int:
@@ -32,23 +44,46 @@ class History:
         return len(self.loss)
 
     @property
-    def best_epoch(self) -> int:
-        """1-based number of the epoch with the highest validation figure; the earliest of equals."""
-        return self.validation.index(max(self.validation)) + 1
+    def best(self) -> int:
+        """1-based number of the validation that is kept; of the highest the earliest, where none was noted."""
+        return self.kept or self.validation.index(max(self.validation)) + 1
 
-    def stalled(self, patience: int) -> bool:
-        """Whether the last `patience` epochs were all no better than the best before them."""
-        return bool(self.validation) and len(self.validation) - self.best_epoch >= patience
+    @property
+    def best_figure(self) -> float:
+        """Its nDCG@10."""
+        return self.validation[self.best - 1]
+
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """nDCG@10 of every validation over the epochs that had been trained; without these, one each."""
+        epochs = self.epochs or [float(number) for number in range(1, len(self.validation) + 1)]
+        return list(zip(epochs, self.validation, strict=True))
+
+    @property
+    def best_epoch(self) -> float:
+        """How many epochs the kept model has learned."""
+        return self.curve[self.best - 1][0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Its part of a checkpoint's record."""
+        told = ("loss", "validation", "epochs", "ended", "seconds")
+        return {name: getattr(self, name) for name in told} | {"best": self.best}
 
 
 def save_state(
-    folder: Path, model: "SentenceTransformer", optimizer: "torch.optim.Optimizer", history: History
-) -> None:
+    folder: Path, model: "SentenceTransformer", optimizer: "torch.optim.Optimizer", history: History,
+    average: WeightAverage | None = None,
+) -> None:  # fmt: skip
     """Writes the state in one step; the previous one stays until then. Raises StoreError when it cannot."""
     import torch
 
-    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    state = {"model": trained, "optimizer": optimizer.state_dict(), "history": asdict(history)}
+    state: dict[str, Any] = {
+        "model": trained_weights(model),
+        "optimizer": optimizer.state_dict(),
+        "history": asdict(history),
+    }
+    if average is not None:
+        state["average"] = average.state()
     draft = folder / f"{STATE_FILE}.draft"
     try:
         torch.save(state, private_file(draft))
@@ -59,8 +94,10 @@ def save_state(
         raise StoreError(f"training state in {folder} cannot be written: {error}", "free space") from error
 
 
-def load_state(folder: Path, model: "SentenceTransformer", optimizer: "torch.optim.Optimizer") -> History:
-    """Puts model and optimizer where the saved state left them; an empty history when there is none.
+def load_state(
+    folder: Path, model: "SentenceTransformer", optimizer: "torch.optim.Optimizer", average: WeightAverage | None = None
+) -> History:
+    """Puts model, optimizer and average where the saved state left them; an empty history when there is none.
 
     Raises StoreError when the state is damaged.
     """
@@ -73,6 +110,8 @@ def load_state(folder: Path, model: "SentenceTransformer", optimizer: "torch.opt
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # saved on a GPU or not
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.load(state["average"], model)
         history = History(**state["history"])
     except (OSError, EOFError, UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", f"delete {folder} to train from the beginning") from error

@@ -8,13 +8,14 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Tracker
 from domain_embed.encoding.models import fingerprint, load_model
 from domain_embed.settings import ModelSettings, TrainingSettings
 from domain_embed.training.checkpoint import Checkpoint, prepare_folder, publish, save_model
+from domain_embed.training.course import MOST_EPOCHS
 from domain_embed.training.fit import Fit
 from domain_embed.training.interpolation import Mixer, interpolated
 from domain_embed.training.objectives import negatives_of
@@ -47,7 +48,7 @@ class Trainer:
         self._pairs, self._validation, self._ndcg, self._probes = pairs, validation, ndcg, probes
         for probe in probes:
             require_other_subject(probe, pairs.queries)
-        self._epochs = [teaching_batches(pairs, settings, epoch) for epoch in range(settings.epochs)]
+        self._epochs = TeachingEpochs(pairs, settings)
         if not any(self._epochs):
             raise TrainingError(
                 f"the training pairs make no batch with a negative for {settings.objective.kind}",
@@ -57,7 +58,7 @@ class Trainer:
     def train(self, checkpoints: Path, record: Mapping[str, Any], tracker: Tracker) -> Checkpoint:
         """Trains to the end and keeps what ranks the validation queries best under `checkpoints/<fingerprint>`.
 
-        That is the best epoch, mixed with the base model where the mixture is better, and the base model itself where
+        That is the best epoch's, mixed with the base model where the mixture is better, and the base model itself where
         nothing is. Unfinished work of the same `record` (what went in: versions and settings) is taken up where its
         state was last saved; the result is the same as without interruption, up to rounding.
 
@@ -72,9 +73,8 @@ class Trainer:
         prepare_folder(workdir)
         found = self._search(workdir, tracker)
         checkpoint = self._weigh(found, workdir / "chosen", checkpoints, tracker)
-        history = {"loss": checkpoint.history.loss, "validation": checkpoint.history.validation}
         trials = [trial.to_json() for trial in found.trials]
-        outcome = {"history": history, "trials": trials, **checkpoint.sweep.to_json()}
+        outcome = {"history": checkpoint.history.to_json(), "trials": trials, **checkpoint.sweep.to_json()}
         publish(workdir / "chosen", checkpoint.path, {**record, **outcome, "fingerprint": checkpoint.fingerprint})
         _discard(workdir)
         return checkpoint
@@ -112,10 +112,31 @@ class Trainer:
         )  # fmt: skip
 
 
-def teaching_batches(pairs: TrainingPairs, settings: TrainingSettings, epoch: int) -> list[Batch]:
-    """The batches of an epoch, but for those in which the objective finds no negative of any query."""
-    batches = epoch_batches(pairs, settings.batch_size, settings.hard_negatives, settings.seed, epoch)
-    return [batch for batch in batches if negatives_of(batch, settings.objective).any()]
+class TeachingEpochs(Sequence[list[Batch]]):
+    """The batches of every epoch that there may be, drawn when they are asked for.
+
+    Left out are those in which the objective finds no negative of any query.
+    """
+
+    def __init__(self, pairs: TrainingPairs, settings: TrainingSettings) -> None:
+        self._pairs, self._settings = pairs, settings
+
+    def __len__(self) -> int:
+        return MOST_EPOCHS if self._settings.epochs == "auto" else self._settings.epochs
+
+    @overload
+    def __getitem__(self, epoch: int) -> list[Batch]: ...
+
+    @overload
+    def __getitem__(self, epoch: slice) -> list[list[Batch]]: ...
+
+    def __getitem__(self, epoch: int | slice) -> list[Batch] | list[list[Batch]]:
+        if isinstance(epoch, slice):
+            return [self[one] for one in range(len(self))[epoch]]
+        drawn = range(len(self))[epoch]  # IndexError past the last
+        recipe = self._settings
+        batches = epoch_batches(self._pairs, recipe.batch_size, recipe.hard_negatives, recipe.seed, drawn)
+        return [batch for batch in batches if negatives_of(batch, recipe.objective).any()]
 
 
 def _discard(workdir: Path) -> None:

@@ -52,6 +52,9 @@ def test_plan_says_why(whole: Whole) -> None:
     shown = invoke(whole.home, "plan", DOMAIN).stdout
     assert "training: settings changed" in shown
     assert "if all of it runs" in shown
+    training = found["training"]
+    assert training["most_seconds"] == pytest.approx(2 * training["epoch_seconds"])
+    assert "training: up to 2 epochs; one epoch: about " in shown
 
 
 def test_report_has_every_promised_key(finished: Whole) -> None:

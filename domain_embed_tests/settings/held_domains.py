@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from domain_embed.defs.graph import RECIPES
-from domain_embed.settings import DomainSettings, ModelSettings, RetrievalSettings, read_settings
+from domain_embed.settings import DomainSettings, ModelSettings, RetrievalSettings, TrainingSettings, read_settings
 from domain_embed_tests import scenario
 
 HELD = Path(__file__).with_name("held_versions.json")
@@ -25,6 +25,7 @@ _EVERYTHING: Mapping[str, Any] = {
     "mining": {"miners": ["dense", "bm25"], "sampling": "softmax"},
     "reranker": {"source": "train"},
     "training": {
+        "epochs": 2,
         "objective": {"kind": "distill_kl", "scale": 10.0},
         "method": {"kind": "lora"},
         "matryoshka": [64],
@@ -46,11 +47,11 @@ MODELS = {
 
 def held_domains() -> Iterator[tuple[str, DomainSettings]]:
     """Name and settings of each domain."""
-    # With the mode that `init` wrote down before there was `auto`.
-    dense = {"retrieval": RetrievalSettings(mode="dense")}
-    yield "defaults", DomainSettings().model_copy(update=dense)
+    # With what `init` wrote down before either could be `auto`.
+    before = {"retrieval": RetrievalSettings(mode="dense")}
+    yield "defaults", DomainSettings(training=TrainingSettings(epochs=2, patience=1)).model_copy(update=before)
     aws = read_settings(Path(__file__).parents[2] / "data" / "aws" / "domain.yaml")
-    yield "aws", aws.model_copy(update=dense)
+    yield "aws", aws.model_copy(update=before)
     yield "runbooks", scenario.SETTINGS
     yield "everything", DomainSettings.model_validate(_EVERYTHING)
 

@@ -255,7 +255,7 @@ def test_the_schema_refuses_what_reading_refuses(tmp_path: Path, content: dict[s
 
 
 def test_a_section_has_another_version_exactly_when_its_content_differs(tmp_path: Path) -> None:
-    spelled_out = read_settings(written(tmp_path, "training:\n  warmup: 0.1\n  epochs: 2 # a comment\n"))
+    spelled_out = read_settings(written(tmp_path, "training:\n  warmup: 0.1\n  epochs: auto # a comment\n"))
     changed = read_settings(written(tmp_path, "training: {epochs: 3}\n"))
     for name in ("corpus", "judgments", "splits", "model", "sparse", "mining", "retrieval", "evaluation", "promotion"):
         assert getattr(changed, name).version() == getattr(DomainSettings(), name).version()

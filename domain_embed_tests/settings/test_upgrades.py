@@ -82,4 +82,11 @@ def test_what_has_changed_is_named_and_whether_somebody_changed_it() -> None:
     assert After().changes(After(rate=0.1).content()) == [
         "the default of rate is now as it was before there was this setting, was 0.1"
     ]
-    assert TrainingSettings(epochs=5).changes(TrainingSettings().content()) == ["epochs is 5, was 2"]
+    assert TrainingSettings(epochs=5).changes(TrainingSettings(epochs=2).content()) == ["epochs is 5, was 2"]
+
+
+def test_patience_left_open_is_what_it_was_for_a_number_of_epochs_and_longer_for_auto() -> None:
+    assert TrainingSettings(epochs=5).version() == TrainingSettings(epochs=5, patience=1).version()
+    assert TrainingSettings().version() == TrainingSettings(epochs="auto", patience=2).version()
+    assert TrainingSettings(max_minutes=30).version() != TrainingSettings().version()
+    assert "max_minutes" not in TrainingSettings().content()

@@ -16,7 +16,6 @@ from domain_embed.contracts.ports import NullTracker, Tracker
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.settings import CachedRankingObjective, DistillKlObjective, LoraTuning, MarginMseObjective
 from domain_embed.training import fit as fit_module
-from domain_embed.training.fit import schedule
 from domain_embed.training.teacher import taught_pairs
 from domain_embed_tests import scenario
 from domain_embed_tests.training.scenario import MODEL, Inputs, InterruptingTracker
@@ -137,5 +136,5 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing(
     inputs: Inputs, warmup: float, expected: list[float]
 ) -> None:
     fit = inputs.with_settings(warmup=warmup).trainer()._fit(5e-5)
-    found = [schedule(step, fit._total_steps, fit._settings.warmup) for step in range(10)]
+    found = [fit._course.rate(step) for step in range(10)]
     assert found == pytest.approx(expected)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
@@ -127,4 +127,4 @@ def test_each_trial_is_a_run_of_mlflow_within_the_assets(tmp_path: Path) -> None
 def test_what_is_kept_of_a_finished_trial_is_its_history(tmp_path: Path) -> None:
     try_rates(Lab(FIGURES), tmp_path)
     kept = json.loads((tmp_path / "trial-5e-05" / "finished.json").read_text())
-    assert kept == {"loss": [1.0], "validation": [0.5, 0.6]}
+    assert kept == asdict(History([1.0], [0.5, 0.6]))

@@ -106,7 +106,10 @@ def test_the_loss_falls_and_every_figure_is_recorded(trained: Checkpoint, inputs
 def test_the_checkpoint_lies_under_its_fingerprint_and_nothing_else_is_left(trained: Checkpoint) -> None:
     assert [path.name for path in trained.path.parent.iterdir()] == [trained.fingerprint]
     record = json.loads((trained.path / RECORD_FILE).read_text())
-    history = {"loss": trained.history.loss, "validation": trained.history.validation}
+    history = {
+        "loss": trained.history.loss, "validation": trained.history.validation, "epochs": [1.0, 2.0],
+        "ended": "epochs", "seconds": trained.history.seconds, "best": trained.history.best,
+    }  # fmt: skip
     trials = [{"learning_rate": 5e-5, "validation": trained.history.validation}]
     outcome = {"trials": trials, **trained.sweep.to_json(), "fingerprint": trained.fingerprint}
     assert record == {**RECORD, "history": history, **outcome}

@@ -15,11 +15,11 @@ from domain_embed.promotion.looks import BUDGET, levels
 YEARS, WEEKS, QUERIES, MOVED, DEVIATION, PLANNED = 1000, 52, 200, 0.4, 0.2, 20
 
 
-def p_values(rng: np.random.Generator, shared: float) -> NDArray[np.float64]:
+def p_values(rng: np.random.Generator, shared: float, years: int = YEARS) -> NDArray[np.float64]:
     """One-sided p (years, weeks) where nothing is gained; `shared` is the correlation of a year's challengers."""
-    found = np.empty((YEARS, WEEKS))
+    found = np.empty((years, WEEKS))
     scale = DEVIATION / np.sqrt(MOVED)
-    for year in range(YEARS):
+    for year in range(years):
         common = rng.normal(size=QUERIES) * np.sqrt(shared)
         own = rng.normal(size=(WEEKS, QUERIES)) * np.sqrt(1 - shared)
         values = (common + own) * scale * (rng.random((WEEKS, QUERIES)) < MOVED)

@@ -11,7 +11,7 @@ from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.names import MODELS, mode_of
 from domain_embed.evaluation.serving import measure_serving
 from domain_embed.evaluation.significance import compare
-from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Subject
+from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Subject, TestSetLook
 from domain_embed.evaluation.systems import run_systems
 from domain_embed.evaluation.training_record import TrainingRecord
 from domain_embed.indexing.parity import check_parity
@@ -23,11 +23,12 @@ from domain_embed.stores.workspace import Workspace
 
 def circumstances(
     work: Work, subject: Subject, searchers: Mapping[str, Searcher], runs: Mapping[str, Run],
-    queries: Mapping[str, str], qrels: Qrels, answers: MeasuredAnswers | None,
+    queries: Mapping[str, str], qrels: Qrels, answers: MeasuredAnswers | None, look: TestSetLook | None,
 ) -> Circumstances:  # fmt: skip
     """Everything that was found out and is not a figure of the rankings of the test queries."""
     return Circumstances(
         gates=_gates(work, searchers),
+        look=look,
         validation=_validation(work, subject, searchers),
         forgetting=training_record(work.workspace, subject.challenger_fingerprint).measured_forgetting,
         containment=_containment(work, searchers["tuned"], runs, qrels),

@@ -43,11 +43,12 @@ from domain_embed.evaluation.movement import (
 from domain_embed.evaluation.names import mode_of, system_name, variant_name
 from domain_embed.evaluation.report import PassageText, render_html, report_content
 from domain_embed.evaluation.slices import label_queries
-from domain_embed.evaluation.subject import Subject
+from domain_embed.evaluation.subject import Subject, TestSetLook
 from domain_embed.evaluation.systems import every_variant, run_systems
 from domain_embed.evaluation.trec import save_qrels, save_runs
 from domain_embed.files import private_file
 from domain_embed.promotion.champion import PromotionLog, settle
+from domain_embed.promotion.looks import LookLedger, fresh, number, query_hashes
 from domain_embed.promotion.verdict import decide, untuned_gain
 from domain_embed.retrieval.fusion import EQUAL_WEIGHT
 from domain_embed.retrieval.searcher import Searcher
@@ -78,9 +79,10 @@ def _evaluate(work: Work, searchers: dict[str, Searcher], kept: KeptBase | None)
     variants = every_variant(rerank=searchers["tuned"].reranks)
     runs = run_systems(searchers, queries, variants, workspace.filters("test"))
     subject = _subject(work, searchers)
+    looked = None if kept or subject.nothing_tuned else _look(work, subject, queries)
     answers = generated_answers(work, subject, searchers["tuned"], runs, queries)
     evidence, scores = gather_evidence(
-        runs, qrels, subject, circumstances(work, subject, searchers, runs, queries, qrels, answers),
+        runs, qrels, subject, circumstances(work, subject, searchers, runs, queries, qrels, answers, looked),
         label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
@@ -131,6 +133,23 @@ def champion(work: Work) -> Produced:
             **({"removed collections": ", ".join(info.name for info in pruned)} if pruned else {}),
         },
         {"promoted": float(move.action == "promoted")},
+    )
+
+
+def _look(work: Work, subject: Subject, queries: Mapping[str, str]) -> TestSetLook | None:
+    """This look at the test queries, written down before anything is decided; None where looks are not counted.
+
+    The same challenger judged once more, by the same settings, is the same look.
+    """
+    planned = work.settings.promotion.looks
+    if planned is None:
+        return None
+    ledger, asked = LookLedger(work.workspace.looks), query_hashes(queries)
+    settings = hashlib.sha256(json.dumps(judged_by(work.settings), sort_keys=True).encode()).hexdigest()[:16]
+    look = ledger.look(subject.challenger_fingerprint, settings, asked, planned, datetime.now(UTC).isoformat())
+    before = ledger.before(look)
+    return TestSetLook(
+        number=number(before, asked) + 1, planned=planned, level=look.level, fresh=fresh(before, asked) if before else 0
     )
 
 

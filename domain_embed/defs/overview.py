@@ -1,8 +1,9 @@
 """All domains at one glance: what is live, what is stale, what the last evaluation said, and how old all that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import dagster as dg
@@ -11,9 +12,13 @@ from domain_embed.contracts.errors import AccessError, DomainEmbedError, NotRead
 from domain_embed.contracts.secrets import redact
 from domain_embed.defs.policies import DOMAIN_TAG
 from domain_embed.defs.runs import make_plan
+from domain_embed.promotion.looks import LookLedger, age, query_hashes
 from domain_embed.settings import Environment
 from domain_embed.stores.reloads import failed_reloads
 from domain_embed.stores.workspace import LIVE, Workspace, stored_domains
+
+FEW_LEFT = 0.25
+"""Share of a test set's looks: when fewer are left, it is time to hold out new queries."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,25 @@ def _domain_status(instance: dg.DagsterInstance, environment: Environment, name:
 
 def _warnings(workspace: Workspace) -> tuple[str, ...]:
     """What keeps searchers from serving as they should, though nothing is wrong with what is live."""
+    found = [*failed_reloads(workspace.searchers), *_worn_out(workspace)]
     try:
         workspace.access_rule()
     except AccessError as error:
-        return (str(error), *failed_reloads(workspace.searchers))
-    return tuple(failed_reloads(workspace.searchers))
+        return (str(error), *found)
+    return tuple(found)
+
+
+def _worn_out(workspace: Workspace) -> Iterator[str]:
+    """That the test set can decide on few challengers more, before it can decide on none."""
+    planned = workspace.settings.promotion.looks
+    if planned is None or not workspace.looks.exists() or not workspace.tables.has("splits"):
+        return
+    used = ceil(age(LookLedger(workspace.looks).read(), query_hashes(workspace.judged("test")[0])))
+    if planned - used < FEW_LEFT * planned:
+        yield (
+            f"the test set has decided on {used} challengers of {planned} that it can decide on: hold out new test "
+            "queries (judge more, and run again)"
+        )
 
 
 def _live(workspace: Workspace) -> dict[str, Any]:

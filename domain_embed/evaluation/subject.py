@@ -119,6 +119,21 @@ class AnswerQuality(BaseModel):
         }
 
 
+class TestSetLook(BaseModel):
+    """The how-manieth challenger this test set decides on, and what that decision may risk.
+
+    `level` is one-sided; None when all that may be risked was spent. `fresh` test queries decided on none before.
+    """
+
+    __test__ = False  # no test, whatever its name
+    model_config = _FROZEN
+
+    number: int
+    planned: int
+    level: float | None
+    fresh: int
+
+
 class Subject(BaseModel):
     """What was evaluated, and where it comes from.
 
@@ -174,6 +189,7 @@ class Circumstances(BaseModel):
     model_config = _FROZEN
 
     gates: tuple[Gate, ...] = ()
+    look: TestSetLook | None = None
     validation: Comparison | None = None
     forgetting: Forgetting | None = None
     containment: dict[str, Containment] = {}

@@ -75,6 +75,7 @@ def report_json(stored: dict[str, Any], timings: dict[str, float]) -> dict[str, 
         "forgetting": evidence.get("forgetting"),
         "serving": evidence.get("serving", []),
         "gates": evidence.get("gates", []),
+        "look": evidence.get("look"),
         "moved": stored.get("moved", {}),
         "please_judge": stored.get("please_judge", []),
         "verdict": stored["verdict"],
@@ -129,6 +130,12 @@ def print_report(stored: dict[str, Any]) -> None:
             f"{worst['dimension']} {worst['value']}: {worst['delta']:+.3f} on {worst['queries']:,} queries, corrected "
             f"p = {worst['p_adjusted']:.4f}",
         )  # fmt: skip
+    look = evidence.get("look")
+    if look and look["number"] > 1:
+        console.print(
+            f"this test set has decided {look['number'] - 1} times before, of {look['planned']}; new queries held out "
+            f"since: {look['fresh']}"
+        )
     for model, why in evidence.get("choices", {}).items():
         console.print(f"{model} would serve as {why}", soft_wrap=True)
     console.print(line(("promote", "bold green") if verdict["promote"] else ("do not promote", "bold yellow")))

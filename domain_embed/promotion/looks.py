@@ -59,6 +59,16 @@ def level(looks: Sequence[Look], queries: Sequence[str], planned: int) -> float 
     return levels(planned)[place] if place < planned else None
 
 
+def number(looks: Sequence[Look], queries: Sequence[str]) -> int:
+    """How many of the looks saw any of these queries."""
+    return sum(not set(queries).isdisjoint(look.queries) for look in looks)
+
+
+def fresh(looks: Sequence[Look], queries: Sequence[str]) -> int:
+    """How many of these queries no look has seen."""
+    return len(set(queries).difference(*(look.queries for look in looks)))
+
+
 class LookLedger:
     """All looks of a domain, kept in a file before their verdict is given. It holds no texts."""
 
@@ -71,6 +81,11 @@ class LookLedger:
         whole, _, _ = text.rpartition("\n")  # what follows was cut off as it was written
         rows = [json.loads(line) for line in whole.splitlines() if line]
         return [Look(**{**row, "queries": tuple(row["queries"])}) for row in rows]
+
+    def before(self, look: Look) -> list[Look]:
+        """The looks that were made before this one."""
+        looks = self.read()
+        return looks[: looks.index(look)]
 
     def look(self, challenger: str, settings: str, queries: Sequence[str], planned: int, at: str) -> Look:
         """The look at these queries: the one that was made where it was, else a new one, written down.

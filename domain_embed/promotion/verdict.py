@@ -76,6 +76,8 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     5. When validation queries show a gain, test queries show one, too: otherwise the model was fitted to the former.
     6. On probes outside the domain the tuned model loses at most `max_forgetting`, where that was measured.
     7. The served system's 95th percentile of latency is at most `max_latency_ms`, where one is demanded.
+    8. The gain is sure enough for the how-manieth look at this test set it is: its p-value is at most twice the
+       one-sided level that is left for it, see `promotion.looks`.
 
     When the served mode is sparse no model answers queries, and none is promoted; nor is the base model, which training
     ends with when no share of what was learned helps.
@@ -103,6 +105,7 @@ def _findings(evidence: Evidence, policy: Policy) -> Iterator[_Finding]:
     if evidence.test_queries < FEWEST_QUERIES:
         yield _too_few_queries(evidence.test_queries)
     yield _gains_enough(evidence, policy.min_gain)
+    yield from _is_not_worn_out(evidence)
     # When the best untuned system is the incumbent itself, the gain has already been weighed.
     if evidence.best_untuned != evidence.replaced:
         yield _beats_untuned(evidence)
@@ -144,6 +147,23 @@ def _gains_enough(evidence: Evidence, min_gain: float) -> _Finding:
     if comparison.ci95[0] > min_gain:
         return _Finding(True, f"{figures}, all of it above the required {min_gain:g}.")
     return _Finding(False, f"{figures}, which is not shown to be above the required {min_gain:g}{_limits(evidence)}.")
+
+
+def _is_not_worn_out(evidence: Evidence) -> Iterator[_Finding]:
+    """Nothing to say where a first look is sure enough."""
+    look = evidence.look
+    if look is None:
+        return
+    decided = f"This test set has decided on {count(look.number - 1, 'challenger')} before"
+    renew = "hold out new test queries: judge more, and run again"
+    if look.level is None:
+        yield _Finding(False, f"{decided}, of {look.planned} that it may decide on, and can tell no more; {renew}.")
+        return
+    p, allowed = evidence.gain.p, 2 * look.level
+    if p > allowed:
+        yield _Finding(False, f"{decided}, so that {p_phrase(p)} is not sure enough: {allowed:.4f} would be; {renew}.")
+    elif look.number > 1:
+        yield _Finding(True, f"{decided}, and {p_phrase(p)} is sure enough: {allowed:.4f} would be.")
 
 
 def _limits(evidence: Evidence) -> str:

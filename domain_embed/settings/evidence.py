@@ -1,10 +1,10 @@
 """Settings of how models are judged, and when one goes live."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain_embed.settings.section import Section
+from domain_embed.settings.section import Added, Section
 
 
 class EvaluationSettings(Section):
@@ -50,6 +50,10 @@ class PromotionSettings(Section):
 
     min_gain: float = Field(0.0, ge=0)
     """The 95 % interval of the gain over what is live must lie above this."""
+    looks: Annotated[int | None, Added(as_before=20)] = Field(20, ge=1)
+    """How many challengers one test set may decide on: together they risk what one 95 % interval does, the first half
+    of it. Test queries that are new since count as unseen. null lets every challenger risk all of it: after a year of
+    weekly trainings a useless one goes live with a fair chance."""
     max_loss: float = Field(0.01, ge=0)
     """No other mode, with or without reranker, may lose more than this and be shown to lose."""
     max_slice_loss: float = Field(0.03, ge=0)

@@ -77,6 +77,7 @@ class Workspace:
         self.reports = self.root / "reports"
         self.vectors = self.root / "vectors"
         self.promotions = self.root / "promotions.jsonl"
+        self.looks = self.root / "looks.jsonl"
         self.trail = AuditTrail(environment.home / STORE_FOLDER)
         self.access_record = AccessRecord(self.root / ACCESS_FILE, domain, self.trail)
         self.searchers = self.root / "searchers"

@@ -4,7 +4,7 @@ import pytest
 
 from domain_embed.contracts.records import Comparison
 from domain_embed.evaluation.slices import SliceEffect
-from domain_embed.evaluation.subject import Forgetting, Gate, Serving
+from domain_embed.evaluation.subject import Forgetting, Gate, Serving, TestSetLook
 from domain_embed.promotion.verdict import NOTHING_TUNED, decide
 from domain_embed.settings import PromotionSettings
 from domain_embed_tests.evaluation.scenario import judged
@@ -263,3 +263,23 @@ def test_a_champion_is_replaced_only_by_what_beats_it_as_it_serves() -> None:
     assert "champion/weighted 0.820" in verdict.reasons[0]
     assert decide(judged(means, intervals | {("tuned/dense", "champion/weighted"): (0.001, 0.03)},
                          served_mode="auto", serves=ways), POLICY).promote  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "level", "p", "promote", "reasons"),
+    [
+        (1, 0.0125, 0.02, True, 0),
+        (1, 0.0125, 0.03, False, 1),
+        (15, 0.0007, 0.0010, True, 1),
+        (15, 0.0007, 0.0020, False, 1),
+        (21, None, 0.0001, False, 1),
+    ],
+)
+def test_a_gain_must_be_the_surer_the_more_a_test_set_has_decided(
+    number: int, level: float | None, p: float, promote: bool, reasons: int
+) -> None:
+    look = TestSetLook(number=number, planned=20, level=level, fresh=0)
+    verdict = decide(judged(MEANS, GAIN, p=p, look=look), POLICY)
+    assert verdict.promote is promote
+    assert sum("This test set has decided on" in reason for reason in verdict.reasons) == reasons
+    assert verdict.objections == (0 if promote else 1)

@@ -163,7 +163,7 @@ class Searcher:
         return self._answer(lambda bound: bound.collection.fetch(passage_ids))
 
     def reload(self) -> bool:
-        """Takes what is live now, model and collection together; True when that is another collection than before.
+        """Takes what is live now: model, collection and the way it is asked, together; True when that has changed.
 
         Searches that are under way end with what they began with. On an error everything stays as it was; the reload is
         tried again by itself until one succeeds, which `domain-embed status` tells of.
@@ -234,7 +234,8 @@ class Searcher:
             self._reloads.failed(error)
             raise
         self._reloads.succeeded()
-        return before.info.name != self._opened.info.name
+        after = self._opened
+        return (before.info.name, before.bound.retrieval) != (after.info.name, after.bound.retrieval)
 
     def _open(self, collection: str | None = None) -> _Opened:
         """A collection by name, or what is live, under the rule that domain.yaml has now."""

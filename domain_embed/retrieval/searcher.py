@@ -41,6 +41,11 @@ class Searcher:
         self._restricted = isinstance(collection, VisibleCollection)
 
     @property
+    def retrieval(self) -> RetrievalSettings:
+        """How it is asked, unless a search says otherwise."""
+        return self._settings
+
+    @property
     def reranks(self) -> bool:
         """Whether there is a reranker to have the last word."""
         return self._reranker is not None

@@ -73,12 +73,18 @@ def test_only_a_change_of_the_mode_moves_the_base_model_and_can_be_taken_back(wh
     )
 
     searcher = Searcher.open(DOMAIN, home=whole.home)
+    assert searcher.reload() is False
+    workspace.save_choice(workspace.aliased(BASE), Served("dense"), "by hand", {})
+    whole.run(("champion",), force=True)
+    assert searcher.reload() is True  # the same collection, asked in another way
+    assert [(hit.passage_id, hit.score) for hit in searcher.search(QUERY, 5)] == ids(whole, "dense")
     move = cutover.roll_back_model(workspace)
-    assert (move.action, move.source_served, move.target) == ("rolled back", Served("hybrid"), workspace.aliased(BASE))
-    assert served(whole) is None  # as it was: what serves was not chosen then
-    searcher.reload()
-    whole.run(("champion",), force=False)
-    assert served(whole) is None
+    assert (move.action, move.source_served, move.served) == ("rolled back", Served("dense"), Served("hybrid"))
+    assert (move.source, move.target) == (workspace.aliased(BASE), workspace.aliased(BASE))
+    assert searcher.reload() is True
+    assert ids(whole) == ids(whole, "hybrid")
+    whole.run(("champion",), force=True)
+    assert served(whole) == Served("hybrid")  # a person went back from dense
 
 
 def test_a_tuned_model_goes_live_with_its_way_and_keeps_it_when_the_corpus_changes(auto: Whole) -> None:

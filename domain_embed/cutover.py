@@ -51,7 +51,7 @@ def stored_verdict(
     reasons = tuple(report["verdict"]["reasons"])
     if promote_anyway:
         return Verdict(True, (f"promoted by a person: {promote_anyway}", *reasons))
-    return Verdict(report["verdict"]["promote"], reasons)
+    return Verdict(report["verdict"]["promote"], reasons, untuned=report["verdict"].get("untuned", ""))
 
 
 def _report_obstacle(report: Mapping[str, Any], challenger: CollectionInfo, settings: DomainSettings) -> str | None:
@@ -272,14 +272,30 @@ def version_rows(workspace: Workspace) -> list[dict[str, Any]]:
             "built_at": info.built_at,
             "age_days": round((datetime.now(UTC) - datetime.fromisoformat(info.built_at)).total_seconds() / 86400, 1),
             "ndcg_at_10": measured.get(info.fingerprint),
-            "served": _way(workspace, info.name),
+            "served": way_of(workspace, info.name),
             "aliases": [alias for alias, target in named.items() if target == info.name],
         }
         for info in store.collections()
     ]
 
 
-def _way(workspace: Workspace, collection: str) -> str:
+def live_system(workspace: Workspace) -> str | None:
+    """What is live and why, in a sentence: the model, the way it is asked, and what was said when it went live.
+
+    None where nothing is live.
+    """
+    live = workspace.vector_store.alias(LIVE)
+    if live is None:
+        return None
+    fingerprint = workspace.vector_store.open(live).info.fingerprint
+    base = workspace.vector_store.alias(BASE)
+    is_base = base is not None and workspace.vector_store.open(base).info.fingerprint == fingerprint
+    moves = [move for move in PromotionLog(workspace.promotions).read() if move.target == live]
+    why = f": {moves[-1].reason}" if moves else ""
+    return f"{'base' if is_base else 'tuned'}/{way_of(workspace, live)} is live{why}"
+
+
+def way_of(workspace: Workspace, collection: str) -> str:
     """How a collection is asked, as `weighted 0.30`."""
     retrieval = workspace.retrieval(collection)
     weight = retrieval.dense_weight if retrieval.mode == "weighted" else None

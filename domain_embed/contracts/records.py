@@ -165,10 +165,12 @@ class Comparison:
 class Verdict:
     """Whether a challenger may go live, with every reason that was weighed, in words.
 
-    The first `objections` of the reasons speak against it; the last `open` say what could not be weighed.
+    The first `objections` of the reasons speak against it; the last `open` say what could not be weighed. `untuned` is
+    what is gained without training where another way to ask the base model was chosen than dense search, or empty.
     """
 
     promote: bool
     reasons: tuple[str, ...]
     objections: int = 0
     open: int = 0
+    untuned: str = ""

@@ -49,7 +49,7 @@ from domain_embed.evaluation.trec import save_qrels, save_runs
 from domain_embed.files import private_file
 from domain_embed.promotion.champion import PromotionLog, settle
 from domain_embed.promotion.looks import LookLedger, fresh, number, query_hashes
-from domain_embed.promotion.verdict import decide, untuned_gain
+from domain_embed.promotion.verdict import decide, refused
 from domain_embed.retrieval.fusion import EQUAL_WEIGHT
 from domain_embed.retrieval.searcher import Searcher
 from domain_embed.retrieval.tuning import tune_searcher
@@ -86,7 +86,9 @@ def _evaluate(work: Work, searchers: dict[str, Searcher], kept: KeptBase | None)
         label_queries(workspace.tables.read("splits").read(), workspace.tables.read("passages")),
         resamples=settings.resamples, seed=settings.seed,
     )  # fmt: skip
-    verdict = _untrained(kept.reason, evidence) if kept else decide(evidence, work.settings.promotion)
+    verdict = (
+        refused(f"Nothing was trained: {kept.reason}.", evidence) if kept else decide(evidence, work.settings.promotion)
+    )
     movements = trace_movements(runs[evidence.gain.challenger], runs[evidence.gain.baseline], qrels)
     open_questions = unjudged(runs[evidence.gain.challenger], movements, qrels, settings.ask_about)
     workspace.tables.write_table("unjudged", unjudged_table(open_questions, queries))
@@ -151,11 +153,6 @@ def _look(work: Work, subject: Subject, queries: Mapping[str, str]) -> TestSetLo
     return TestSetLook(
         number=number(before, asked) + 1, planned=planned, level=look.level, fresh=fresh(before, asked) if before else 0
     )
-
-
-def _untrained(reason: str, evidence: Evidence) -> Verdict:
-    reasons = (f"Nothing was trained: {reason}.", *untuned_gain(evidence))
-    return Verdict(promote=False, reasons=reasons, objections=1)
 
 
 def _searchers(work: Work, challenger: str) -> dict[str, Searcher]:

@@ -128,7 +128,9 @@ def print_run(
     name: str, outcome: "RunOutcome | None", workspace: "Workspace", notes: "Mapping[str, Sequence[Note]]", *,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """What a run did, and the report if it made one."""
+    """What a run did, the report if it made one, and what is live then."""
+    from domain_embed.cutover import live_system
+
     if as_json:
         worked, reused = (outcome.worked, outcome.reused) if outcome else ({}, ())
         run_id = outcome.run_id if outcome else None
@@ -159,15 +161,19 @@ def print_run(
         print_report(workspace.latest_report())
     if is_kept:
         print_stopped(name, workspace)
+    elif judged and (live := live_system(workspace)):
+        console.print(live, soft_wrap=True, markup=False)
 
 
 def print_stopped(name: str, workspace: "Workspace") -> None:
     """Why nothing was trained, what is live instead, and how to train all the same: a result, not a failure."""
+    from domain_embed.cutover import live_system
+
     stopped = _stopped(workspace)
     console.print(line("\n", ("stopped before training", "bold yellow"), f": {stopped['headline']}"))
     print_bullets(stopped["reasons"][:3])
     lines = [
-        f"live: {stopped['live'] or 'nothing yet'}",
+        live_system(workspace) or "nothing is live yet",
         f"all of it: domain-embed diagnose {name}",
     ]
     if stopped["report"]:

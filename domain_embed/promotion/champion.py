@@ -162,6 +162,8 @@ def settle(
             if live is not None and way != served:
                 action = "promoted"
             reason = _reason_to_stay(verdict, held, live_fingerprint, challenger.fingerprint)
+            if target.fingerprint == base and verdict.untuned and (live is None or way != served):
+                reason = verdict.untuned
         move = Move(
             action=action,
             # Where nothing was live, the base model is what would have served, and what a rollback returns to.

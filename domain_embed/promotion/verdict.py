@@ -85,19 +85,25 @@ def decide(evidence: Evidence, policy: Policy) -> Verdict:
     if evidence.served_mode == "sparse":
         return Verdict(promote=False, reasons=(_no_model_serves(evidence),), objections=1)
     if evidence.nothing_tuned:
-        return Verdict(promote=False, reasons=(NOTHING_TUNED, *untuned_gain(evidence)), objections=1)
+        return refused(NOTHING_TUNED, evidence)
     findings = list(_findings(evidence, policy))
     failed, held, unknown = ([one.sentence for one in findings if one.holds is holds] for holds in (False, True, None))
-    if failed:
-        held += list(untuned_gain(evidence))
-    return Verdict(promote=not failed, reasons=(*failed, *held, *unknown), objections=len(failed), open=len(unknown))
+    untuned = _untuned_gain(evidence)
+    if failed and untuned:
+        held.append(untuned)
+    return Verdict(not failed, (*failed, *held, *unknown), len(failed), len(unknown), untuned)
 
 
-def untuned_gain(evidence: Evidence) -> Iterator[str]:
-    """What the way chosen for the base model gains without training, where it is not plain dense search."""
+def refused(reason: str, evidence: Evidence) -> Verdict:
+    """A refusal for one reason, with what is gained all the same."""
+    untuned = _untuned_gain(evidence)
+    return Verdict(promote=False, reasons=(reason, untuned) if untuned else (reason,), objections=1, untuned=untuned)
+
+
+def _untuned_gain(evidence: Evidence) -> str:
+    """What the way chosen for the base model gains without training; empty where it is plain dense search."""
     comparison = evidence.untuned_gain if evidence.is_chosen else None
-    if comparison is not None:
-        yield f"Without training, {_figures(evidence, comparison)}."
+    return f"Without training, {_figures(evidence, comparison)}." if comparison else ""
 
 
 def _findings(evidence: Evidence, policy: Policy) -> Iterator[_Finding]:

@@ -54,7 +54,7 @@ def test_stop_is_told_with_the_way_on(whole: Whole) -> None:
     assert shown.exit_code == 0, shown.output
     told = shown.stdout.replace("\n", " ")
     assert "stopped before training: BM25 alone, do not fine-tune" in told
-    assert f"live: {whole.workspace.aliased(LIVE)}" in told
+    assert "/dense is live" in told
     assert "to pull the lever: retrieval.mode: sparse in domain.yaml" in told
     assert "diagnosis.on_negative: continue" in told
     assert "--force" in told

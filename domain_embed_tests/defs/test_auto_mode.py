@@ -68,6 +68,9 @@ def test_only_a_change_of_the_mode_moves_the_base_model_and_can_be_taken_back(wh
     assert ids(whole) == ids(whole, "hybrid") != ids(whole, "dense")
     (live,) = [row for row in cutover.version_rows(workspace) if "live" in row["aliases"]]
     assert live["served"] == "hybrid"
+    told = cutover.live_system(workspace)
+    assert told is not None
+    assert told.startswith("base/hybrid is live: Without training, base/hybrid reaches")
     assert live["ndcg_at_10"] == pytest.approx(
         Evidence.from_json(workspace.latest_report()["evidence"]).mean("base/hybrid")
     )

@@ -251,7 +251,8 @@ def test_a_refusal_says_what_is_gained_without_training() -> None:
     verdict = decide(evidence, POLICY)
     assert (verdict.promote, verdict.objections) == (False, 1)
     told = "base/hybrid reaches 0.670, base/dense 0.620: a difference of +0.050 (95 % interval +0.020 to +0.080)"
-    assert any(told in reason for reason in verdict.reasons[1:])
+    assert told in verdict.untuned
+    assert verdict.untuned in verdict.reasons[1:]
 
 
 def test_a_champion_is_replaced_only_by_what_beats_it_as_it_serves() -> None:

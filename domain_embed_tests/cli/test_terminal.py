@@ -69,7 +69,7 @@ PRINTERS: dict[str, Callable[[str], Any]] = {
     "statuses": lambda text: work.print_statuses([DomainStatus(text, error=text), DomainStatus("b", live_model=text)]),
     "versions": lambda text: serving.print_versions([
         {"collection": text, "fingerprint": text, "passages": 1, "size_bytes": 1, "age_days": 1.0, "ndcg_at_10": 0.5,
-         "aliases": ["live", text]},
+         "served": text, "aliases": ["live", text]},
     ]),
     "a table": lambda text: terminal.console.print(table_of(text)),
 }  # fmt: skip

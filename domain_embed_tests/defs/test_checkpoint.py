@@ -54,7 +54,7 @@ def test_a_training_that_teaches_nothing_ends_with_the_base_model_and_says_so(wh
     assert [point["alpha"] for point in record["interpolation"]] == [0.0, 0.5, 0.75, 1.0]
     assert record["interpolation"][0]["validation"] >= max(point["validation"] for point in record["interpolation"])
     verdict = workspace.latest_report()["verdict"]
-    assert verdict == {"promote": False, "reasons": [NOTHING_TUNED], "objections": 1, "open": 0}
+    assert verdict == {"promote": False, "reasons": [NOTHING_TUNED], "objections": 1, "open": 0, "untuned": ""}
     assert workspace.aliased(LIVE) == base.name
     assert whole.plan().stale == ()
 

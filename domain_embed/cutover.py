@@ -6,8 +6,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from filelock import FileLock
-
 from domain_embed.audit import Deed
 from domain_embed.contracts.errors import NotReadyError, StoreError, StoreUnavailableError
 from domain_embed.contracts.ports import TableReader, VectorStore
@@ -16,7 +14,7 @@ from domain_embed.encoding.agreement import require_agreement
 from domain_embed.encoding.words import reads_otherwise
 from domain_embed.evaluation.measures import HEADLINE
 from domain_embed.evaluation.names import system_name, variant_name
-from domain_embed.files import PRIVATE_FILE
+from domain_embed.files import alone
 from domain_embed.indexing.build import BuildReport, build_collection
 from domain_embed.indexing.contents import holds_exactly
 from domain_embed.indexing.parity import check_parity
@@ -77,7 +75,7 @@ def withhold_gone(
     While the passages are not cut from today's documents, because their step has failed or is not yet done, the
     documents alone say what may be served.
     """
-    with FileLock(workspace.alignments.with_suffix(".lock"), mode=PRIVATE_FILE):
+    with alone(workspace.alignments):
         documents, passages = workspace.tables.read("documents"), workspace.tables.read("passages")
         cut_from_these = passages.made_of in ("", documents.version)
         return withhold(

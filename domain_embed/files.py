@@ -14,6 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from domain_embed.contracts.errors import StoreError
 
 RECORD_FILE = "domain_embed.json"
@@ -97,6 +99,24 @@ def keep_file(path: Path, content: str | bytes) -> None:
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
     _replace(path, content, PRIVATE_FILE)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Holds a lock beside a kept file: of two who read and replace it, the second sees what the first has done.
+
+    Raises StoreError when its folder cannot be written.
+    """
+    try:
+        private_folder(path.parent)
+        lock = FileLock(path.with_suffix(".lock"), mode=PRIVATE_FILE)
+        lock.acquire()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}", "free space or fix permissions") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _replace(path: Path, content: str | bytes, mode: int) -> None:

@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock
 
 from domain_embed.contracts.errors import InputError
 from domain_embed.contracts.tables import DOCUMENTS
@@ -16,7 +15,7 @@ from domain_embed.corpus.erased import ERASED_FILE, read_erased, without_erased
 from domain_embed.corpus.sources import find_sources, named_roots
 from domain_embed.cutover import prune_workspace, refresh_live, withhold_gone
 from domain_embed.defs.work import Produced, Work, joint_version, record_table
-from domain_embed.files import PRIVATE_FILE, private_folder
+from domain_embed.files import alone, private_folder
 from domain_embed.indexing.withhold import Alignments, Withheld, withhold
 from domain_embed.settings import CorpusSettings
 from domain_embed.stores.tables import ROWS_PER_GROUP, ParquetTable, TableStore
@@ -85,7 +84,7 @@ def withhold_readable(work: Work) -> list[Withheld]:
         if len(missing) > MOST_MISSING * len(known):
             logger.warning("nothing is withheld: %d of %d documents are missing", len(missing), len(known))
             return []
-        with FileLock(workspace.alignments.with_suffix(".lock"), mode=PRIVATE_FILE):
+        with alone(workspace.alignments):
             return withhold(workspace.vector_store, None, Alignments(workspace.alignments), documents=readable)
 
 

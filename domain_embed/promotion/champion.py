@@ -1,19 +1,17 @@
 """What is live: promotion, refusal, refresh and rollback of the one alias that queries use."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from filelock import FileLock
-
-from domain_embed.contracts.errors import PromotionRefusedError, StoreError
+from domain_embed.contracts.errors import PromotionRefusedError
 from domain_embed.contracts.ports import VectorStore
 from domain_embed.contracts.records import CollectionInfo, Served, Verdict
-from domain_embed.files import PRIVATE_FILE, keep_file, private_folder
+from domain_embed.files import alone, keep_file
 
 Action = Literal["promoted", "refreshed", "kept", "rolled back"]
 
@@ -72,19 +70,9 @@ class PromotionLog:
         kept = "".join(json.dumps(asdict(one)) + "\n" for one in (*self.read(), move))
         keep_file(self._path, kept)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Of two who decide at once, the second sees what the first has done."""
-        try:
-            private_folder(self._path.parent)
-            lock = FileLock(self._path.with_suffix(".lock"), mode=PRIVATE_FILE)
-            lock.acquire()
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return alone(self._path)
 
     def held_back(self) -> set[str]:
         """Models a person rolled back from, unless promoted again since."""

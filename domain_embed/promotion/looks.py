@@ -7,16 +7,12 @@ Trials, Biometrika 1983; for many hypotheses Foster & Stine, Alpha-investing, JR
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
 
-from filelock import FileLock
-
-from domain_embed.contracts.errors import StoreError
-from domain_embed.files import PRIVATE_FILE, keep_file, private_folder
+from domain_embed.files import alone, keep_file
 
 BUDGET = 0.025
 """What a test set may err in all its life, one-sided: what a single 95 % interval errs."""
@@ -92,7 +88,7 @@ class LookLedger:
 
         Raises StoreError when it cannot be written; there must then be no verdict.
         """
-        with self._alone():
+        with alone(self._path):
             looks = self.read()
             for one in looks:
                 if (one.challenger, one.settings, one.queries) == (challenger, settings, tuple(queries)):
@@ -100,16 +96,3 @@ class LookLedger:
             new = Look(challenger, settings, tuple(queries), level(looks, queries, planned), at)
             keep_file(self._path, "".join(json.dumps(asdict(one)) + "\n" for one in (*looks, new)))
             return new
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        try:
-            private_folder(self._path.parent)
-            lock = FileLock(self._path.with_suffix(".lock"), mode=PRIVATE_FILE)
-            lock.acquire()
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written: {error}", "free space or fix permissions") from error
-        try:
-            yield
-        finally:
-            lock.release()

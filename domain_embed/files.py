@@ -14,8 +14,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from domain_embed.contracts.errors import StoreError
 
 RECORD_FILE = "domain_embed.json"
@@ -107,6 +105,8 @@ def alone(path: Path) -> Iterator[None]:
 
     Raises StoreError when its folder cannot be written.
     """
+    from filelock import FileLock  # every command loads this module, few of them lock
+
     try:
         private_folder(path.parent)
         lock = FileLock(path.with_suffix(".lock"), mode=PRIVATE_FILE)

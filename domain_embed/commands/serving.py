@@ -112,7 +112,11 @@ def advise(
     version: Annotated[str, typer.Option(help="Whose vectors: champion, challenger or base.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
-    """Measure index settings on your passages and validation queries, and recommend: recall, time, memory, nDCG@10."""
+    """Measure index settings on your passages and validation queries, and recommend: recall, time, memory, nDCG@10.
+
+    Qdrant Edge on this machine is measured, also where a Qdrant server serves.
+    """
+    from domain_embed.advisor import MEASURED_STORE
     from domain_embed.advisor import advise as measure_candidates
     from domain_embed.evaluation.measures import mean_ndcg
     from domain_embed.serving import aliased
@@ -123,11 +127,16 @@ def advise(
     queries, qrels = workspace.judged("validation")
     vectors = workspace.encoder_of(collection.info).encode_queries(list(queries.values()))
     advice = measure_candidates(collection, dict(zip(queries, vectors, strict=True)), lambda run: mean_ndcg(run, qrels))
+    url = workspace.environment.qdrant_url
+    serving = f"Qdrant at {url}" if url else MEASURED_STORE
     if as_json:
         rows = [{**asdict(one), "settings": one.settings.model_dump()} for one in advice.measured]
-        print_json({"exact_ndcg": advice.exact_ndcg, "recommended": advice.recommended, "candidates": rows})
+        print_json({
+            "exact_ndcg": advice.exact_ndcg, "recommended": advice.recommended, "measured": MEASURED_STORE,
+            "serving": serving, "candidates": rows,
+        })  # fmt: skip
     else:
-        print_advice(advice)
+        print_advice(advice, MEASURED_STORE, serving)
 
 
 @app.command()

@@ -151,8 +151,12 @@ class VectorStore(Protocol):
         """
         ...
 
-    def collections(self) -> list[CollectionInfo]:
-        """Every complete collection, oldest first."""
+    def collections(self, *, every: bool = False) -> list[CollectionInfo]:
+        """The complete collections, oldest first.
+
+        One that cannot be read now, because the node that has it is away, is left out with a warning. With `every` it
+        raises StoreError: for those who must not pass one over.
+        """
         ...
 
     def size_bytes(self, name: str) -> int | None:

@@ -33,7 +33,7 @@ def erase_documents(environment: Environment, domain: str, documents: Sequence[s
     """
     require_known(environment, domain)
     workspace = Workspace.open(environment, domain)
-    settings, store = readable_settings(environment, domain), workspace.open_store()
+    settings, store = readable_settings(environment, domain), workspace.vector_store
     subject = gather(workspace, store, settings, documents)
     note_scored(workspace, store, subject)
     outcome = Outcome(domain, tuple(sorted(subject.documents)), dry)
@@ -97,7 +97,7 @@ def erase_domain(environment: Environment, domain: str, *, dry: bool = False) ->
         return outcome
     AuditTrail(environment.home / STORE_FOLDER).record("erase", domain, source=str(workspace.root))
     with no_run(workspace):
-        outcome.take(lambda: [f"collection {name}" for name in workspace.open_store().clear()])
+        outcome.take(lambda: [f"collection {name}" for name in workspace.vector_store.clear()])
         outcome.take(lambda: run_logs.forget_runs(environment, domain))
         outcome.take(lambda: run_logs.forget_events(environment, domain))
         outcome.take(lambda: run_logs.forget_snapshots(environment, domain))

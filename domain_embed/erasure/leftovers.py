@@ -32,7 +32,7 @@ LINE_SUFFIXES = (".jsonl", ".csv", ".tsv", ".md", ".txt", ".html", ".htm", ".jso
 def look(workspace: Workspace, store: VectorStore, subject: Subject, tracking: Tracking) -> list[str]:
     """Every file of the store, and every collection, that still holds a trace of the documents."""
     found = [str(path) for path in _stored_files(workspace, tracking) if _holds(path, subject)]
-    for info in store.collections():
+    for info in store.collections(every=True):
         collection = store.open(info.name)
         try:
             ids = [one.passage_id for one in collection.contents()]

@@ -37,7 +37,7 @@ def amend_collections(store: VectorStore, subject: Subject, *, dry: bool, hidden
 
     `hidden` also writes those anew that were amended before: passages that were only hidden then are still on the disk.
     """
-    for info in store.collections():
+    for info in store.collections(every=True):
         collection = store.open(info.name)
         try:
             held = [one.passage_id for one in collection.contents() if one.doc_id in subject.documents]

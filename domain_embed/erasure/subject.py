@@ -149,7 +149,7 @@ def _of_tables(workspace: Workspace, subject: Subject) -> set[str]:
 
 def _of_collections(store: VectorStore, subject: Subject) -> set[str]:
     known = set()
-    for info in store.collections():
+    for info in store.collections(every=True):
         collection = store.open(info.name)
         try:
             mine = []
@@ -291,7 +291,7 @@ def note_scored(workspace: Workspace, store: VectorStore, subject: Subject) -> N
     if not any(workspace.vectors.glob(f"{TEACHERS}*")):
         return
     queries = people_queries(workspace, Subject(set()))
-    for info in store.collections():
+    for info in store.collections(every=True):
         collection = store.open(info.name)
         try:
             mine = [one.passage_id for one in collection.contents() if one.doc_id in subject.documents]

@@ -46,14 +46,19 @@ def print_versions(rows: Sequence[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def print_advice(advice: "Advice") -> None:
-    """The candidates side by side, and what to write into domain.yaml."""
+def print_advice(advice: "Advice", measured: str, serving: str) -> None:
+    """The candidates side by side, what was measured where another store serves, and what to write into domain.yaml."""
     table = Table("index", "recall@10", "nDCG@10", "p50", "p99", "memory", "disk")
     for one in advice.measured:
         name = line((one.name, "bold green" if one.name == advice.recommended else ""))
         table.add_row(name, f"{one.recall:.3f}", f"{one.ndcg:.3f}", f"{one.p50_ms:.2f} ms", f"{one.p99_ms:.2f} ms",
                       f"{one.memory_mb:,.0f} MB", f"{one.disk_mb:,.0f} MB")  # fmt: skip
     console.print(table)
+    if serving != measured:
+        console.print(line(
+            f"measured: {measured}; {serving} serves: recall and nDCG@10 hold there, too; times, memory and disk "
+            "are to be compared with each other only"
+        ))  # fmt: skip
     console.print(line(f"exact search: nDCG@10 {advice.exact_ndcg:.3f}; recommended: ", (advice.recommended, "bold")))
     chosen = next(one.settings for one in advice.measured if one.name == advice.recommended)
     told = {key: value for key, value in chosen.model_dump().items() if key in chosen.model_fields_set}

@@ -19,6 +19,8 @@ Backend: TypeAlias = Literal["auto", "torch", "openvino"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 SEARCH_SECONDS = 10.0
 """Of waiting. What a search costs is milliseconds; a server that says nothing for so long is not there."""
+QDRANT_GRPC_PORT = 6334
+"""Where a Qdrant server listens for gRPC unless it is told otherwise."""
 
 
 class Environment(BaseModel):
@@ -32,6 +34,7 @@ class Environment(BaseModel):
     home: Path
     qdrant_url: SecretUrl | None = None
     qdrant_api_key: Secret | None = None
+    qdrant_grpc_port: int | None = QDRANT_GRPC_PORT
     mlflow_tracking_uri: SecretUrl | None = None
     mlflow_ui: SecretUrl | None = None
     storage: SecretUrl | None = None
@@ -47,7 +50,8 @@ class Environment(BaseModel):
         DOMAIN_EMBED_STORAGE is the URL in object storage where what runs make is kept, a folder for each domain.
         DOMAIN_EMBED_BACKEND and DOMAIN_EMBED_PRECISION say how vectors are computed on this machine; SettingsError
         when there is no such backend or precision, or for a key that no header can carry. DOMAIN_EMBED_SEARCH_SECONDS
-        is how long a search may wait for a server, and for its turn at the model. Secrets of other libraries among the
+        is how long a search may wait for a server, and for its turn at the model. QDRANT_GRPC_PORT is where the server
+        takes what is loaded by gRPC, 0 for never. Secrets of other libraries among the
         variables are remembered, too: they are in no message either.
         """
         remember_variables(variables)
@@ -56,6 +60,7 @@ class Environment(BaseModel):
             home=Path(home).expanduser().resolve() if home else default_home(),
             qdrant_url=_url(variables, "QDRANT_URL"),
             qdrant_api_key=_key(variables, "QDRANT_API_KEY"),
+            qdrant_grpc_port=_port(variables, "QDRANT_GRPC_PORT", QDRANT_GRPC_PORT),
             mlflow_tracking_uri=_url(variables, "MLFLOW_TRACKING_URI"),
             mlflow_ui=_url(variables, "DOMAIN_EMBED_MLFLOW_UI"),
             storage=_url(variables, "DOMAIN_EMBED_STORAGE"),
@@ -126,6 +131,13 @@ def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < seconds < math.inf:
         raise SettingsError(f"{name} is {text!r}", "give a number of seconds above 0, such as 10")
     return seconds
+
+
+def _port(variables: Mapping[str, str], name: str, default: int) -> int | None:
+    text = variables.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise SettingsError(f"{name} is {text!r}", "give the number of a port, or 0 for none")
+    return int(text) or None
 
 
 def default_home() -> Path:

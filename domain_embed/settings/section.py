@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,33 @@ class Added:
     as_before: Any
 
 
+@dataclass(frozen=True)
+class Removed:
+    """What is left of a setting that is gone: the value that holds for everybody now, and why there is no other.
+
+    It stays a part of the section's content, so that its going makes nobody's work stale, and a file may still give it.
+    """
+
+    always: Any
+    why: str
+
+
 class Section(BaseModel):
     """One part of domain.yaml: immutable, and a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    removed: ClassVar[Mapping[str, Removed]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        for name in cls.removed.keys() & given.keys():
+            gone = cls.removed[name]
+            if given[name] != gone.always:
+                raise ValueError(f"{name} is no longer a setting, leave it out: {gone.why}")
+        return {name: value for name, value in given.items() if name not in cls.removed}
 
     def content(self) -> dict[str, Any]:
         """The settings as JSON has them, without those that were added and say what held before."""
@@ -46,7 +69,8 @@ class Section(BaseModel):
 def _content(value: Any, dumped: Any) -> Any:
     if isinstance(value, Section):
         kept = (name for name in type(value).model_fields if not _is_as_before(value, name))
-        return {name: _content(getattr(value, name), dumped[name]) for name in kept}
+        gone = {name: one.always for name, one in type(value).removed.items()}
+        return {name: _content(getattr(value, name), dumped[name]) for name in kept} | gone
     if isinstance(value, tuple):
         return [_content(*pair) for pair in zip(value, dumped, strict=True)]
     return dumped

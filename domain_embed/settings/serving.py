@@ -1,13 +1,13 @@
 """Settings of the index and of the query path over it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from domain_embed.contracts.access import AccessRule, WithoutGroups
 from domain_embed.contracts.records import Mode, Served
-from domain_embed.settings.section import Section
+from domain_embed.settings.section import Added, Removed, Section
 
 
 class SparseSettings(Section):
@@ -39,9 +39,36 @@ class IndexSettings(Section):
     """Neighbours of each vector in the graph: more find more, and take more memory."""
     hnsw_ef_construct: int = Field(100, ge=16, le=2000)
     """Candidates looked at for each of them while building: more take longer, and find more afterwards."""
-    in_place: bool = False
-    """Keep the passages and BM25 once for all models, with each model's vectors under a name of their own in one Qdrant
-    collection: less to store and to write. Needs a Qdrant server, 1.18 or later."""
+    shards: Annotated[int, Added(as_before=1)] = Field(1, ge=1, le=1024)
+    """On a Qdrant server: into how many parts a collection is cut. More than 1 is for what one node cannot hold: BM25
+    takes the weights of words from each part alone, so that its scores depend on where a passage lies."""
+    replication: Annotated[int, Added(as_before=1)] = Field(1, ge=1, le=64)
+    """On a Qdrant cluster: how many nodes have each part. With 2 any one may be away."""
+    write_consistency: Annotated[int | None, Added(as_before=None)] = Field(None, ge=1, le=64)
+    """On a Qdrant cluster: how many of them must have a write before it counts; null: as the server is set."""
+    payload_on_disk: Annotated[bool | None, Added(as_before=None)] = None
+    """On a Qdrant server: read texts and metadata from disk; null: as the server is set."""
+    graph_on_disk: Annotated[bool, Added(as_before=False)] = False
+    """On a Qdrant server: read the graph of neighbours from disk. Slow without fast disks."""
+    bm25_on_disk: Annotated[bool, Added(as_before=False)] = False
+    """On a Qdrant server: read the BM25 index from disk."""
+
+    removed: ClassVar[Mapping[str, Removed]] = {
+        "in_place": Removed(
+            always=False,
+            why="several models' vectors in one Qdrant collection cannot be told apart safely on a cluster; each model "
+            "has a collection of its own",
+        )
+    }
+
+    @model_validator(mode="after")
+    def _writes_can_be_confirmed(self) -> Self:
+        if self.write_consistency is not None and self.write_consistency > self.replication:
+            raise ValueError(
+                f"write_consistency: {self.write_consistency} nodes cannot have a write, replication is "
+                f"{self.replication}"
+            )
+        return self
 
 
 class RetrievalSettings(Section):

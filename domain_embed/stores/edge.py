@@ -67,8 +67,8 @@ class EdgeStore:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
-    def collections(self) -> list[CollectionInfo]:
-        """Every complete collection, oldest first."""
+    def collections(self, *, every: bool = False) -> list[CollectionInfo]:
+        """Every complete collection, oldest first: on this disk all can be read, or the disk is broken."""
         infos = [self._info(path.parent.name) for path in self._collections.glob(f"*/{_RECORD}")]
         return sorted(infos, key=lambda info: (info.built_at, info.name))
 

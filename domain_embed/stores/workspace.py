@@ -173,21 +173,12 @@ class Workspace:
 
     @cached_property
     def vector_store(self) -> VectorStore:
-        """A Qdrant server when QDRANT_URL is set, Qdrant Edge on disk otherwise.
-
-        Raises SettingsError when the settings ask for what only a server can do.
-        """
-        return self.open_store(in_place=self.settings.index.in_place)
-
-    def open_store(self, *, in_place: bool = False) -> VectorStore:
-        """As `vector_store`, whatever the settings say, or whether they can be read at all."""
+        """A Qdrant server when QDRANT_URL is set, Qdrant Edge on disk otherwise."""
         if self.environment.qdrant_url:
             from domain_embed.stores.qdrant import QdrantStore
 
             url, key = self.environment.qdrant_url, self.environment.qdrant_api_key
-            return QdrantStore.connect(url, key, prefix=f"{self.domain}--", in_place=in_place)
-        if in_place:
-            raise SettingsError("index.in_place needs a Qdrant server", "set QDRANT_URL, or leave in_place out")
+            return QdrantStore.connect(url, key, f"{self.domain}--", grpc_port=self.environment.qdrant_grpc_port)
         from domain_embed.stores.edge import EdgeStore
 
         return EdgeStore(self.root / "index")

@@ -303,7 +303,10 @@ def test_environment_without_variables(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     unset = dict.fromkeys(("qdrant_url", "qdrant_api_key", "mlflow_tracking_uri", "mlflow_ui", "storage"))
-    expected = {"home": tmp_path / "data", **unset, "backend": "auto", "precision": "auto", "search_seconds": 10.0}
+    expected = {
+        "home": tmp_path / "data", **unset, "qdrant_grpc_port": 6334, "backend": "auto", "precision": "auto",
+        "search_seconds": 10.0,
+    }  # fmt: skip
     empty = {"DOMAIN_EMBED_HOME": "", "QDRANT_URL": "", "QDRANT_API_KEY": "", "MLFLOW_TRACKING_URI": ""}
     assert Environment.read({}).model_dump() == expected
     assert Environment.read(empty).model_dump() == expected
@@ -314,6 +317,14 @@ def test_how_long_a_search_may_wait_is_a_positive_number() -> None:
     for text in ("soon", "0", "-1", "nan", "inf"):
         with pytest.raises(SettingsError, match=f"DOMAIN_EMBED_SEARCH_SECONDS is '{text}'"):
             Environment.read({"DOMAIN_EMBED_SEARCH_SECONDS": text})
+
+
+def test_the_port_for_grpc_is_a_port_or_none() -> None:
+    assert Environment.read({"QDRANT_GRPC_PORT": "7334"}).qdrant_grpc_port == 7334
+    assert Environment.read({"QDRANT_GRPC_PORT": "0"}).qdrant_grpc_port is None
+    for text in ("grpc", "-1", "6334.5", "70000"):
+        with pytest.raises(SettingsError, match="QDRANT_GRPC_PORT is"):
+            Environment.read({"QDRANT_GRPC_PORT": text})
 
 
 def test_a_backend_that_does_not_exist_is_refused() -> None:

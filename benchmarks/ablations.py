@@ -90,7 +90,8 @@ def train(domain: Domain, variant: str, seed: int, first_round: str) -> Path:
 def settings(folder: Path, variant: str, seed: int, first_round: str) -> DomainSettings:
     """The defaults of a BEIR folder with one thing changed."""
     values = beir_settings(folder).model_dump()
-    for section, changes in [("training", {"seed": seed}), ("mining", {"seed": seed}), *VARIANTS[variant].items()]:
+    fixed = {"training": {"seed": seed}, "mining": {"seed": seed}, "diagnosis": {"probe_pairs": 0}}
+    for section, changes in [*fixed.items(), *VARIANTS[variant].items()]:
         values[section] |= changes
     if values["mining"]["checkpoint"] == FIRST_ROUND:
         values["mining"]["checkpoint"] = first_round

@@ -17,6 +17,7 @@ from domain_embed.contracts import secrets
 from domain_embed.encoding.encoder import TorchEncoder
 from domain_embed.settings import resolve_model
 from domain_embed_tests import scenario
+from domain_embed_tests.spy import Spy, spied
 from domain_embed_tests.whole import Whole, copy_of, finish_domain
 
 # Examples write files and machines are noisy: a time limit per example would fail by chance. The examples are the same
@@ -62,13 +63,20 @@ def minilm(minilm_path: str) -> TorchEncoder:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """A domain that was run from files to champion; tests must not change it. The umask hides nothing of it."""
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Whole, Spy]:
+    """A domain that was run from files to champion, and what each step opened. The umask hides nothing of it."""
     before = os.umask(0)
     try:
-        return finish_domain(tmp_path_factory.mktemp("finished"))
+        with spied() as spy:
+            return finish_domain(tmp_path_factory.mktemp("finished")), spy
     finally:
         os.umask(before)
+
+
+@pytest.fixture(scope="session")
+def finished(first_run: tuple[Whole, Spy]) -> Whole:
+    """A domain that was run from files to champion; tests must not change it."""
+    return first_run[0]
 
 
 @pytest.fixture

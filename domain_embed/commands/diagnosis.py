@@ -25,11 +25,13 @@ def diagnose(
 
     What the diagnosis reads is brought up to date first: passages, the base model's collection, judgments, splits.
     """
+    from domain_embed.diagnosis.estimate import for_training
+
     workspace = open_workspace(name)
     workspace.access_rule()
     show_log(quiet=as_json)
     _bring_up_to_date(workspace, "diagnosis")
-    stored = workspace.diagnosis()
+    stored = for_training(workspace.diagnosis(), workspace.settings.training)
     if as_json:
         print_json(stored)
     else:
@@ -50,11 +52,12 @@ def saturation(
     """
     from dataclasses import asdict
 
+    from domain_embed.defs.model import learns_from_reranker
     from domain_embed.label_worth import learning_curve
 
     workspace = open_workspace(name)
     show_log(quiet=as_json)
-    _bring_up_to_date(workspace, "checkpoint", itself=False)
+    _bring_up_to_date(workspace, "hard_negatives", *(["reranker"] if learns_from_reranker(workspace.settings) else []))
     with (
         interruptible(),
         open_tracking(workspace.environment).asset_run(name, f"saturation {uuid4().hex}", "saturation") as tracker,
@@ -67,11 +70,11 @@ def saturation(
         print_saturation(found, more)
 
 
-def _bring_up_to_date(workspace: "Workspace", asset: str, *, itself: bool = True) -> None:
-    """Runs what of an asset and its sources is stale, or of the sources alone."""
+def _bring_up_to_date(workspace: "Workspace", *assets: str) -> None:
+    """Runs what of these assets and their sources is stale."""
     from domain_embed.definitions import build_definitions
     from domain_embed.defs.runs import open_instance, run_stale, upstream
 
-    wanted = [one for one in upstream(asset, workspace.settings) if itself or one != asset]
+    wanted = {one for asset in assets for one in upstream(asset, workspace.settings)}
     with open_instance(workspace.environment) as instance, interruptible():
         run_stale(instance, workspace, build_definitions(workspace.environment, [workspace.domain]), wanted)

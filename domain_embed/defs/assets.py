@@ -4,9 +4,10 @@ import ctypes
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +40,7 @@ from domain_embed.defs.staleness import (
     input_tag,
     last_materialization,
     observe,
+    with_accepted,
 )
 from domain_embed.defs.work import AssetRecipe, Produced, Work, bullets, recorded
 from domain_embed.files import PRIVATE_FILE, private_folder
@@ -89,7 +91,9 @@ def build_asset(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> d
         spec = asset_spec(domain, launched, recipe)
         with _alone(workspace, recipe.name):
             inputs = _input_versions(context.instance, workspace, settings, spec)
-            latest = last_materialization(context.instance, spec.key)
+            latest = with_accepted(
+                last_materialization(context.instance, spec.key), inputs, accepted_inputs(domain, workspace, recipe)
+            )
             status = asset_status(spec, latest, inputs, launched)
             outdated = recipe.outdated(workspace, launched) if status.state == "fresh" else None
             if latest is not None and status.state == "fresh" and not forced and outdated is None:
@@ -150,6 +154,11 @@ def asset_spec(domain: str, settings: DomainSettings, recipe: AssetRecipe) -> dg
         automation_condition=automation_condition(recipe.name, settings),
         freshness_policy=freshness_policy(recipe.name, settings),
     )
+
+
+def accepted_inputs(domain: str, workspace: Workspace, recipe: AssetRecipe) -> dict[dg.AssetKey, Callable[[], bool]]:
+    """What the recipe accepts not to have been read, by key."""
+    return {dg.AssetKey([domain, name]): partial(holds, workspace) for name, holds in recipe.accepts.items()}
 
 
 def _run(
@@ -247,8 +256,9 @@ def _input_versions(
 def observe_sources(
     instance: dg.DagsterInstance, workspace: Workspace, settings: DomainSettings, keys: Sequence[dg.AssetKey]
 ) -> None:
-    """Records the versions that the files of sources have now."""
-    observe(instance, {key: source_version(key.path[-1], workspace, settings) for key in keys})
+    """Records the versions that sources have now; of one that cannot be told, the last one stays."""
+    versions = {key: source_version(key.path[-1], workspace, settings) for key in keys}
+    observe(instance, {key: version for key, version in versions.items() if version is not None})
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinitio
     @dg.sensor(
         name=domain_group(domain, "sources"), minimum_interval_seconds=settings.automation.every_seconds,
         default_status=RUNNING if settings.automation.observe else STOPPED,
-        description="Looks at the domain's files by content and records what is new. Starts no run.",
+        description="Looks at the domain's files and at what is live, and records what is new. Starts no run.",
     )  # fmt: skip
     @redacts_errors
     def sources(context: dg.SensorEvaluationContext, stores: dg.ResourceParam[Stores]) -> dg.SensorResult:
@@ -108,6 +108,8 @@ def _sources_sensor(domain: str, settings: DomainSettings) -> dg.SensorDefinitio
                 signature = source_signature(name, workspace, settings)
                 if seen.get(name) != signature:
                     key, version = dg.AssetKey([domain, name]), source_version(name, workspace, settings)
+                    if version is None or signature is None:  # it cannot be told now
+                        continue
                     known = current_versions(context.instance, [key])[key]
                     news += [source_event(key, version)] if known != version else []
                     seen[name] = signature

@@ -64,7 +64,7 @@ def _leakage_check(domain: str, settings: DomainSettings) -> dg.AssetChecksDefin
 
 
 def _quality_check(domain: str) -> dg.AssetChecksDefinition:
-    """`checkpoint` reads the same summary, so that training alone cannot go past it."""
+    """`training_decision` reads the same summary, so that training alone cannot go past it."""
 
     @dg.asset_check(
         asset=[domain, "quality_report"], name=_name(domain, "quality"), blocking=True,

@@ -19,6 +19,7 @@ from domain_embed.cutover import withhold_gone
 from domain_embed.defs.lane import corpus_documents, withhold_readable
 from domain_embed.defs.notes import overlooked_files
 from domain_embed.defs.policies import freshness_policy
+from domain_embed.defs.seen import learning_curve, live
 from domain_embed.defs.work import HIDDEN_ROWS, Produced, Work, counted, record_table, sample_table
 from domain_embed.judgments.sources import source_paths
 from domain_embed.monitoring.query_log import finished_days
@@ -124,7 +125,11 @@ def passages(work: Work) -> Produced:
     )
 
 
-SOURCES = {source.__name__: source for source in (corpus_files, label_files, review_decisions, query_log, probe_files)}
+FILES = {source.__name__: source for source in (corpus_files, label_files, review_decisions, query_log, probe_files)}
+"""Sources that are files, and which."""
+SEEN = {state.__name__: state for state in (live, learning_curve)}
+"""Sources that are states of the product, and their versions."""
+SOURCES = (*FILES, *SEEN)
 
 
 def sources_of(settings: DomainSettings) -> list[str]:
@@ -142,16 +147,23 @@ def has_groups(settings: DomainSettings) -> bool:
     return settings.access.groups_field is not None
 
 
-def source_version(name: str, workspace: Workspace, settings: DomainSettings) -> str:
-    """Hash of a source's files by name and content; "none" while there is no file."""
-    files = SOURCES[name](workspace, settings)
+def source_version(name: str, workspace: Workspace, settings: DomainSettings) -> str | None:
+    """Hash of a source's files by name and content; "none" while there is no file. Of a state that of the state.
+
+    None where a state cannot be told now, and is taken to be what it was.
+    """
+    if name in SEEN:
+        return SEEN[name](workspace, settings)
+    files = FILES[name](workspace, settings)
     return files_version(files, workspace.folder) if files else "none"
 
 
-def source_signature(name: str, workspace: Workspace, settings: DomainSettings) -> str:
+def source_signature(name: str, workspace: Workspace, settings: DomainSettings) -> str | None:
     """Changes whenever `source_version` does, and is had without reading a file: by name, size and time of writing."""
+    if name in SEEN:
+        return SEEN[name](workspace, settings)
     digest = hashlib.sha256()
-    for path in sorted(SOURCES[name](workspace, settings)):
+    for path in sorted(FILES[name](workspace, settings)):
         found = path.stat()
         digest.update(os.fsencode(f"{path}\x00{found.st_size}\x00{found.st_mtime_ns}\x00{found.st_ino}\n"))
     return digest.hexdigest()[:16]
@@ -163,6 +175,9 @@ SOURCE_DESCRIPTIONS = {
     "review_decisions": "What people decided about uncertain judgments, observed by content.",
     "query_log": "What was asked and answered, day by day up to yesterday, observed by content.",
     "probe_files": "Other subjects, by which forgetting is measured, observed by content.",
+    "live": "The model that a challenger has to beat, and how it is asked: what is live or, where that is the "
+    "challenger itself, what it has replaced.",
+    "learning_curve": "What more labels are worth, once `domain-embed saturation` has measured it on these splits.",
 }
 
 

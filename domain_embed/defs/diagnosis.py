@@ -1,4 +1,4 @@
-"""The asset that says what to do before anything is trained, and the decision that follows from it."""
+"""The asset that says what to do before anything is trained."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -6,13 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from domain_embed.contracts.errors import StoreUnavailableError
-from domain_embed.defs.work import Produced, Work, bullets, record_table
+from domain_embed.defs.reranker import names_reranker
+from domain_embed.defs.work import Produced, Work, bullets, joint_version, record_table
 from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Material, diagnose
 from domain_embed.diagnosis.page import render_html
-from domain_embed.settings import ADAPTERS, DomainSettings
-from domain_embed.stores.workspace import BASE, KeptBase, Workspace
+from domain_embed.settings import DomainSettings, QualitySettings
+from domain_embed.stores.workspace import BASE
 
 
 def diagnosis(work: Work) -> Produced:
@@ -24,13 +24,13 @@ def diagnosis(work: Work) -> Produced:
         splits=splits.read(),
         labels=tables.read("labels").read(),
         judged=set(tables.read("judgments").read(["query_id"])["query_id"].to_pylist()),
-        documents=tables.read("documents"),
+        documents=tables.read("documents") if compares_chunkings(work.settings) else None,
         passages=tables.read("passages"),
         collection=collection,
         encoder=workspace.encoder_of(collection.info),
         base=workspace.model_location(collection.info.model),
         resolve=workspace.model_location,
-        reranker=workspace.reranker(),
+        reranker=workspace.reranker() if names_reranker(work.settings) else None,
     )
     found = diagnose(material, work.settings)
     about = {
@@ -41,7 +41,8 @@ def diagnosis(work: Work) -> Produced:
     }
     page = workspace.save_diagnosis({**about, **asdict(found)}, render_html(found, about))
     link = work.publish(page, {**about, **_figures(found)})
-    return Produced(found.version(), _metadata(found, str(page), link), _metrics(found))
+    version = joint_version(found.version(), collection.info.fingerprint, splits.version)
+    return Produced(version, _metadata(found, str(page), link), _metrics(found))
 
 
 def _figures(found: Diagnosis) -> dict[str, Any]:
@@ -55,33 +56,9 @@ def compares_chunkings(settings: DomainSettings) -> bool:
     return bool(settings.diagnosis.chunkings)
 
 
-def held_back(workspace: Workspace, settings: DomainSettings) -> KeptBase | None:
-    """Why nothing is trained: the diagnosis of these very judgments and this base model shows that it is not the lever.
-
-    None when it does not, or when `diagnosis.on_negative` says to continue.
-    """
-    adapts = isinstance(settings.training.method, ADAPTERS)  # another lever than fine-tuning
-    if adapts or settings.diagnosis.on_negative == "continue" or not workspace.has_diagnosis:
-        return None
-    found, splits = workspace.diagnosis(), workspace.tables.read("splits").version
-    base = workspace.vector_store.open(workspace.aliased(BASE)).info.fingerprint
-    advice = found["recommendation"]
-    if advice["fine_tune"] != "no" or (found["splits_version"], found["base_fingerprint"]) != (splits, base):
-        return None
-    return KeptBase(f"the diagnosis speaks against training: {advice['headline']}", splits, base)
-
-
-def trains_after_all(workspace: Workspace, settings: DomainSettings) -> str | None:
-    """The base model was kept, and nothing speaks against training any more.
-
-    A server that does not answer is not waited for: then it is not known, and None.
-    """
-    try:
-        if workspace.kept_base is None or held_back(workspace, settings) is not None:
-            return None
-    except StoreUnavailableError:
-        return None
-    return "nothing speaks against training any more"
+def suspects_at_own_depth(settings: DomainSettings) -> bool:
+    """Whether the quality settings have a say in what is a suspect label here."""
+    return settings.quality.suspect_depth != QualitySettings().suspect_depth
 
 
 def _metadata(found: Diagnosis, page: str, link: str) -> dict[str, Any]:

@@ -1,18 +1,17 @@
 """Asset bodies from the base model's collection to the tuned model's."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version as package_version
 from typing import Any
 
 import dagster as dg
 import numpy as np
 
-from domain_embed.contracts.errors import NotReadyError, TrainingError
+from domain_embed.contracts.errors import NotReadyError
 from domain_embed.contracts.ports import Collection, Reranker
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.defs.collections import bring_up
-from domain_embed.defs.diagnosis import held_back
+from domain_embed.defs.decision import kept_base
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.reference import keep_reference
 from domain_embed.defs.work import Produced, Work, joint_version, record_table
@@ -41,8 +40,7 @@ def base_collection(work: Work) -> Produced:
 def checkpoint(work: Work) -> Produced:
     """The fine-tuned model, mixed with the base model as validation and forgetting advise, as a folder for
     sentence-transformers; the base model itself where tuning did not help, or is not to be tried."""
-    _require_quality(work)
-    kept = None if work.forced else held_back(work.workspace, work.settings)
+    kept = None if work.forced else kept_base(work.workspace)
     return _trained(work) if kept is None else _base_kept(work, kept)
 
 
@@ -81,10 +79,8 @@ def _trained(work: Work) -> Produced:
 def collection(work: Work) -> Produced:
     """Every passage embedded by the fine-tuned model, complete before anyone can see it; where the base model was kept,
     the base collection."""
-    kept = work.workspace.kept_base
-    if kept is not None:  # a version of its own: a report on what was trained before is not one on this decision
-        made = _build(work, work.settings.model.base, CHALLENGER)
-        return replace(made, version=joint_version("base kept", kept.splits, made.version))
+    if work.workspace.kept_base is not None:
+        return _build(work, work.settings.model.base, CHALLENGER)
     fingerprint = work.workspace.newest_checkpoint
     if fingerprint is None:
         raise NotReadyError(f"domain {work.workspace.domain!r} has no checkpoint yet", "materialize checkpoint first")
@@ -135,18 +131,6 @@ def _keep_pool_vectors(work: Work, trained: Checkpoint, validation: ValidationSe
     if trained.pool_vectors is not None and work.settings.model.passage_precision == "full":
         vectors = dict(zip(validation.content_hashes, trained.pool_vectors, strict=True))
         work.workspace.vector_cache(trained.fingerprint).put(list(vectors), np.stack(list(vectors.values())))
-
-
-def _require_quality(work: Work) -> None:
-    """A quality report about these very splits that found an error stops training, however it was launched."""
-    if work.forced or not work.workspace.has_quality:
-        return
-    quality = work.workspace.quality()
-    if quality["blocking"] and quality["splits_version"] == work.workspace.tables.read("splits").version:
-        raise TrainingError(
-            f"the quality report stops training. {quality['verdict']}",
-            f"see `domain-embed quality {work.workspace.domain}`; quality.severity changes what stops, --force trains",
-        )
 
 
 def _build(work: Work, model: str, alias: str) -> Produced:

@@ -12,10 +12,10 @@ PROMOTE_TAG = "domain_embed/promote_anyway"
 
 AUTOMATIC = frozenset({
     "documents", "passages", "withheld", "live_collection", "base_collection", "labels", "synthetic_queries",
-    "judgments", "splits", "quality_report", "diagnosis", "served_quality",
+    "judgments", "splits", "quality_report", "served_quality",
 })  # fmt: skip
-"""The cheap part of the graph: it is kept current by itself. What trains or brings another model live needs a
-reason."""
+"""The cheap part of the graph: it is kept current by itself. What trains, be it on the few pairs by which the diagnosis
+estimates a gain, or brings another model live needs a reason."""
 
 LANE = ("documents", "passages", "withheld", "live_collection")
 """From the corpus to all that serves: what was deleted or restricted is hidden, then the live model gets the new texts.
@@ -24,7 +24,7 @@ PRIORITY_TAG = "dagster/priority"
 """Of the steps that can run, executors take the one with the highest priority."""
 
 TRAINING_POOL = "training"
-TRAINS = frozenset({"checkpoint", "reranker"})
+TRAINS = frozenset({"checkpoint", "reranker", "diagnosis"})
 """One of these at a time in a deployment: two trainings at once are slower than one after the other."""
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from domain_embed.contracts.errors import TrainingError
 from domain_embed.contracts.ports import Reranker
 from domain_embed.contracts.records import Comparison, Hit, Qrels
+from domain_embed.defs.decision import required_decision
 from domain_embed.defs.model import RECORDED_PACKAGES
 from domain_embed.defs.plots import curve_markdown
 from domain_embed.defs.work import Produced, Work
@@ -17,25 +18,39 @@ from domain_embed.encoding.reranker import CrossEncoderReranker
 from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
 from domain_embed.evaluation.significance import compare
 from domain_embed.retrieval.reranking import rerank_heads
-from domain_embed.settings import RerankerSettings
+from domain_embed.settings import DomainSettings, RerankerSettings
 from domain_embed.stores.tracking import registered_name
 from domain_embed.stores.workspace import BASE, RERANKER_PREFIX, Workspace
 from domain_embed.training.pairs import training_pairs
-from domain_embed.training.reranker import TrainedReranker, train_reranker
+from domain_embed.training.reranker import TrainedReranker, finished_training, train_reranker
 
 NONE, TRAIN = "none", "train"
 CURRENT = "current"
 """The registry alias of the newest one."""
 
 
+def names_reranker(settings: DomainSettings) -> bool:
+    """Whether the reranker is a finished model: one that is there before anything is trained."""
+    return settings.reranker.source not in (NONE, TRAIN)
+
+
+def trains_reranker(settings: DomainSettings) -> bool:
+    """Whether the reranker is trained for the domain."""
+    return settings.reranker.source == TRAIN
+
+
 def reranker(work: Work) -> Produced:
-    """A cross-encoder for a second look at the best passages, judged on validation queries; none unless asked for."""
+    """A cross-encoder for a second look at the best passages, judged on validation queries; none unless asked for.
+
+    It is another lever than fine-tuning, so one is trained also where the base model is kept; not where the decision is
+    to stop.
+    """
     settings, workspace = work.settings.reranker, work.workspace
     if settings.source == NONE:
         workspace.save_reranker({"source": NONE})
         return Produced(NONE, {"source": NONE})
     work.tracker.log_params(settings.model_dump(mode="json"))
-    trained = _train(work) if settings.source == TRAIN else None
+    trained = _train(work) if trains_reranker(work.settings) else None
     model = RERANKER_PREFIX + trained.fingerprint if trained else settings.source
     found = CrossEncoderReranker.load(workspace.reranker_location(model), settings.max_tokens)
     judged = _judge(work, found)
@@ -133,6 +148,9 @@ def _validation_set(workspace: Workspace, settings: RerankerSettings) -> tuple[d
 
 
 def _train(work: Work) -> TrainedReranker:
+    """The trained reranker; one that was trained of the very same before is that one, unless it is forced."""
+    if not work.forced:
+        required_decision(work.workspace)
     tables, settings, workspace = work.workspace.tables, work.settings.reranker, work.workspace
     splits, negatives = tables.read("splits"), tables.read("hard_negatives")
     pairs = training_pairs(splits.read(), negatives.read(), tables.read("passages"))
@@ -145,6 +163,9 @@ def _train(work: Work) -> TrainedReranker:
         "reranker": settings.model_dump(mode="json"),
         "packages": {name: package_version(name) for name in RECORDED_PACKAGES},
     }
+    finished = None if work.forced else finished_training(workspace.rerankers, record)
+    if finished is not None:
+        return finished
     return train_reranker(workspace.model_location(start), settings, pairs, workspace.rerankers, record, work.tracker)
 
 

@@ -15,14 +15,22 @@ from domain_embed.defs.assets import (
     SECONDS,
     WHY,
     AssetFailedError,
+    accepted_inputs,
     asset_spec,
     observe_sources,
 )
 from domain_embed.defs.data import sources_of
-from domain_embed.defs.graph import RECIPES
+from domain_embed.defs.graph import RECIPES, in_order
 from domain_embed.defs.policies import DOMAIN_TAG, FORCE_TAG, LANE, REASON_TAG
 from domain_embed.defs.processes import close_abandoned
-from domain_embed.defs.staleness import Status, downstream, last_materializations, statuses
+from domain_embed.defs.staleness import (
+    Status,
+    data_versions,
+    downstream,
+    last_materializations,
+    statuses,
+    with_accepted,
+)
 from domain_embed.files import keep_file, private_umask, tighten_store
 from domain_embed.settings import DomainSettings, Environment
 from domain_embed.stores.workspace import STORE_FOLDER, Workspace
@@ -112,10 +120,15 @@ def make_plan(instance: dg.DagsterInstance, workspace: Workspace) -> Plan:
     settings, domain = workspace.settings, workspace.domain
     sources = [dg.AssetKey([domain, name]) for name in sources_of(settings)]
     observe_sources(instance, workspace, settings, sources)
-    specs = [asset_spec(domain, settings, recipe) for recipe in RECIPES]
+    recipes = in_order(settings)
+    specs = [asset_spec(domain, settings, recipe) for recipe in recipes]
     events = last_materializations(instance, [*sources, *(spec.key for spec in specs)])
+    versions = data_versions(events)
+    for spec, recipe in zip(specs, recipes, strict=True):
+        accepted = with_accepted(events.get(spec.key), versions, accepted_inputs(domain, workspace, recipe))
+        events |= {spec.key: accepted} if accepted is not None else {}
     found = statuses(specs, events, settings)
-    for key, recipe in zip(found, RECIPES, strict=True):
+    for key, recipe in zip(found, recipes, strict=True):
         outdated = recipe.outdated(workspace, settings) if found[key].state == "fresh" else None
         if outdated is not None:
             found[key] = Status("stale", (outdated,))
@@ -154,10 +167,11 @@ def run_stale(
 def upstream(name: str, settings: DomainSettings) -> list[str]:
     """An asset and everything it is made of by these settings, in graph order."""
     wanted = {name}
-    for recipe in reversed(RECIPES):
+    recipes = in_order(settings)
+    for recipe in reversed(recipes):
         if recipe.name in wanted:
             wanted |= set(recipe.reads(settings))
-    return [recipe.name for recipe in RECIPES if recipe.name in wanted]
+    return [recipe.name for recipe in recipes if recipe.name in wanted]
 
 
 def run_assets(

@@ -4,7 +4,7 @@ Staleness is direct: an asset is stale when its own code version, or the content
 last materialization recorded. What lies downstream of it may run again, and does so only if content really changes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,9 @@ INPUT_VERSION_TAG = "dagster/input_data_version/"
 CODE = "code"
 SETTINGS = "settings"
 """In the metadata of a materialization: the content of every settings section that governed it, by name."""
+
+NEVER_SEEN = "INITIAL"
+"""What Dagster records of an input that had no version yet."""
 
 State = Literal["missing", "stale", "fresh"]
 
@@ -60,6 +63,11 @@ def current_versions(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) 
     return {key: _data_version(found.get(key)) for key in keys}
 
 
+def data_versions(events: Mapping[dg.AssetKey, dg.AssetMaterialization]) -> dict[dg.AssetKey, str | None]:
+    """The version that each materialization recorded of its content."""
+    return {key: _data_version(event) for key, event in events.items()}
+
+
 def _data_version(event: dg.AssetMaterialization | None) -> str | None:
     return (event.tags or {}).get(DATA_VERSION_TAG) if event else None
 
@@ -85,8 +93,32 @@ def statuses(
     specs: Sequence[dg.AssetSpec], events: Mapping[dg.AssetKey, dg.AssetMaterialization], settings: DomainSettings
 ) -> dict[dg.AssetKey, Status]:
     """The status of every asset, by the newest materializations of all assets and sources that have one."""
-    versions = {key: _data_version(event) for key, event in events.items()}
+    versions = data_versions(events)
     return {spec.key: asset_status(spec, events.get(spec.key), versions, settings) for spec in specs}
+
+
+def with_accepted(
+    latest: dg.AssetMaterialization | None, versions: Mapping[dg.AssetKey, str | None],
+    accepts: Mapping[dg.AssetKey, Callable[[], bool]],
+) -> dg.AssetMaterialization | None:  # fmt: skip
+    """The materialization as if it had recorded inputs that were not there when it was made, where that is accepted.
+
+    An upgrade that draws an edge, or a forced run without one, would otherwise make stale what still holds.
+    """
+    if latest is None:
+        return None
+    tags = dict(latest.tags or {})
+    for key, accepted in accepts.items():
+        version = versions.get(key)
+        if version is not None and tags.get(input_tag(key), NEVER_SEEN) == NEVER_SEEN and accepted():
+            tags[input_tag(key)] = version
+    return latest if tags == latest.tags else latest._replace(tags=tags)
+
+
+def recorded_input(latest: dg.AssetMaterialization, key: dg.AssetKey) -> str | None:
+    """The version of an input that was read; None where there was none."""
+    version = (latest.tags or {}).get(input_tag(key))
+    return None if version == NEVER_SEEN else version
 
 
 def asset_status(
@@ -99,10 +131,9 @@ def asset_status(
     tags = latest.tags or {}
     changed = _changed_parts(tags.get(CODE_VERSION_TAG, ""), spec.code_version or "")
     causes = [_code_cause(part, latest, settings) for part in changed]
-    for dep in spec.deps:
-        recorded = tags.get(input_tag(dep.asset_key))
-        if recorded != versions.get(dep.asset_key):
-            causes.append(f"{dep.asset_key.path[-1]} has new content")
+    keys = [dep.asset_key for dep in spec.deps]
+    changed_inputs = [key for key in keys if recorded_input(latest, key) != versions.get(key)]
+    causes += [f"{key.path[-1]} has new content" for key in changed_inputs]
     return Status("stale", tuple(causes)) if causes else Status("fresh")
 
 

@@ -82,6 +82,9 @@ class AssetRecipe:
     sections_if: Mapping[str, Callable[[DomainSettings], bool]] = field(default_factory=dict)
     """The same of settings sections."""
 
+    accepts: Mapping[str, Callable[[Workspace], bool]] = field(default_factory=dict)
+    """What it reads that earlier versions of it did not: whether a result made then, without it, still holds."""
+
     outdated: Callable[[Workspace, DomainSettings], str | None] = lambda workspace, settings: None
     """Why what it made no longer holds, though its inputs and its settings are the same; None where it does."""
 

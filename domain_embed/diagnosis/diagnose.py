@@ -16,7 +16,7 @@ from domain_embed.diagnosis.adapter import adapted_scores, try_adapter
 from domain_embed.diagnosis.candidates import Pool, candidate_levers, neutral_pool
 from domain_embed.diagnosis.causes import CAUSES, Cause, Symptoms, cause_of, explain
 from domain_embed.diagnosis.chunkings import chunking_levers, compare_on
-from domain_embed.diagnosis.extrapolation import extrapolate
+from domain_embed.diagnosis.estimate import USUAL_EPOCHS, fine_tuning_estimate
 from domain_embed.diagnosis.levers import (
     Lever,
     Yardstick,
@@ -44,8 +44,6 @@ from domain_embed.settings import ChunkingSettings, DomainSettings, EvaluationSe
 
 INTERVALS = EvaluationSettings(resamples=4000)
 """The diagnosis's own, so that an edit of `evaluation:` makes none stale."""
-USUAL_EPOCHS = 2
-"""Passes over the pairs that the gain of fine-tuning is estimated for: where it ends is not known before."""
 SNIPPET = 160
 PAIRS: tuple[tuple[Mode, Mode], ...] = (
     ("sparse", "dense"), ("hybrid", "dense"), ("weighted", "dense"),
@@ -58,13 +56,14 @@ class Material:
     """What is examined.
 
     `judged` are the queries that have a judgment, `base` is where the base model is loaded from, `resolve` says where
-    other models are, and `reranker` is there if one was made.
+    other models are, `documents` are there if other ways to cut them are compared, and `reranker` if a finished one is
+    named.
     """
 
     splits: pa.Table
     labels: pa.Table
     judged: set[str]
-    documents: TableReader
+    documents: TableReader | None
     passages: TableReader
     collection: Collection
     encoder: TorchEncoder
@@ -126,6 +125,8 @@ class Diagnosis:
         content = asdict(self)
         content["recommendation"] = {**content["recommendation"], "reasons": None}
         content["levers"] = [{**lever, "seconds": None, "facts": None} for lever in content["levers"]]
+        if content["probe"] is not None:
+            content["probe"] = {**content["probe"], "train_s": None, "embed_s": None}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
 
@@ -134,7 +135,7 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
 
     Args:
         material: What is examined.
-        settings: Of the domain; read are `diagnosis`, `retrieval`, `alignment` and `model`.
+        settings: Of the domain; read are `diagnosis`, `retrieval`, `alignment`, `model`, and `quality.suspect_depth`.
     """
     memory, chosen = QueryMemory(material.encoder), settings.diagnosis
     rows = development_queries(material.splits, chosen.queries, chosen.seed)
@@ -142,7 +143,7 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
     rankings = rank_queries(*graded_queries(rows), material.collection, memory, settings.retrieval, filters)
     symptoms = Examination(
         rankings, material.collection, memory, material.passages,
-        Windows(material.encoder.tokenizer, material.encoder.max_tokens), chosen, filters,
+        Windows(material.encoder.tokenizer, material.encoder.max_tokens), chosen, settings.quality, filters,
     ).symptoms()  # fmt: skip
     losses = label_losses(
         material.labels, material.judged, material.passages, material.collection, settings.alignment
@@ -156,8 +157,9 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
     levers = _levers(material, settings, memory, rankings, by_mode, weight, causes, losses, validation)
     probe = _probe(material, settings, memory, rankings, weight)
     served = cast(Mode, settings.retrieval.mode)
-    if probe is not None:
-        levers.append(_fine_tuning(probe, material, float(by_mode[served].mean())))
+    tried = None if probe is None else _told(probe, material)
+    if probe is not None and tried is not None:
+        levers.append(_fine_tuning(probe, tried, material, float(by_mode[served].mean())))
     found = Findings(
         len(rankings.queries), Counter(causes.values()) + Counter(one.cause for one in losses.unanswered),
         f"base/{served}", float(by_mode[served].mean()), levers, chosen.min_gain,
@@ -174,7 +176,7 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
         causes=_causes(symptoms, losses, rankings, material.collection, chosen.examples),
         levers=tuple(sorted(levers, key=lambda lever: (lever.kind == "bound", -lever.gain))),
         recommendation=recommend(found),
-        probe=None if probe is None else {"pairs": probe.pairs, "queries": len(probe.before), "pool": probe.pool},
+        probe=tried,
     )
 
 
@@ -228,7 +230,7 @@ def _levers(
 def _chunkings(
     material: Material, pool: Pool, yardstick: Yardstick, chunkings: Sequence[ChunkingSettings]
 ) -> list[Lever]:
-    if not chunkings:
+    if not chunkings or material.documents is None:
         return []
     comparing = compare_on(pool, material.documents, material.passages, material.labels, material.encoder)
     return chunking_levers(comparing, material.collection, chunkings, yardstick)
@@ -243,23 +245,34 @@ def _probe(
         material.splits, material.passages, material.collection, memory, material.base, settings.model
     )  # fmt: skip
     return run_probe(
-        ground, rankings, cast(Mode, settings.retrieval.mode), weight, settings.diagnosis
+        ground, rankings, cast(Mode, settings.retrieval.mode), weight, settings.retrieval.rrf_k, settings.diagnosis
     )  # fmt: skip
 
 
-def _fine_tuning(probe: Probe, material: Material, mean: float) -> Lever:
-    """Its estimate is for the standard recipe over all training pairs."""
-    pairs = sum(row == "train" for row in material.splits["split"].to_pylist())
-    found = compare(
+def _told(probe: Probe, material: Material) -> dict[str, Any]:
+    """What the probe found, as it is kept: enough to estimate any number of epochs."""
+    found = _probe_gain(probe)
+    return {
+        "pairs": probe.pairs, "queries": len(probe.before), "pool": probe.pool, "gain": found.delta,
+        "ci95": found.ci95, "train_pairs": sum(row == "train" for row in material.splits["split"].to_pylist()),
+        "train_s": probe.train_s, "embed_s": probe.embed_s,
+    }  # fmt: skip
+
+
+def _probe_gain(probe: Probe) -> Comparison:
+    return compare(
         "probe", "base", HEADLINE, probe.after, probe.before, resamples=INTERVALS.resamples, seed=INTERVALS.seed
     )
-    gain, ci95 = extrapolate(found.delta, found.ci95, probe.pairs, pairs * USUAL_EPOCHS, 1 - mean)
-    texts = 2 * pairs * USUAL_EPOCHS  # a hard negative each: twice the text
-    work = probe.train_s * texts / probe.pairs + probe.embed_s
+
+
+def _fine_tuning(probe: Probe, told: Mapping[str, Any], material: Material, mean: float) -> Lever:
+    """Its estimate is for the standard recipe over all training pairs."""
+    gain, ci95, seconds = fine_tuning_estimate(told, mean, USUAL_EPOCHS)
     return Lever(
         FINE_TUNING, "Fine-tuning", "estimated", gain, ci95, min(1.0, mean + gain), "`domain-embed run`",
-        seconds=work, reembeds=material.collection.count(), comparison=found,
-        note=f"{probe.pairs:,} of {pairs:,} training pairs, seen once, gained {found.delta:+.3f}",
+        seconds=seconds, reembeds=material.collection.count(), comparison=_probe_gain(probe),
+        note=f"for {USUAL_EPOCHS} epochs; {probe.pairs:,} of {told['train_pairs']:,} training pairs, seen once, gained "
+        f"{told['gain']:+.3f}",
     )  # fmt: skip
 
 

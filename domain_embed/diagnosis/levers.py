@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from domain_embed.contracts.records import Comparison, Hit, Mode, Run
-from domain_embed.diagnosis.causes import Cause
+from domain_embed.diagnosis.causes import DEPTH, Cause
 from domain_embed.diagnosis.rankings import Rankings
 from domain_embed.diagnosis.unanswered import LabelLosses
 from domain_embed.evaluation.measures import HEADLINE, mean_ndcg
@@ -101,7 +101,7 @@ def mode_scores(rankings: Rankings, weight: float | None = None) -> "dict[Mode, 
 
 def weighted_run(rankings: Rankings, weight: float | None = None) -> Run:
     """Each query ranked by weighted fusion, with a weight that it had no part in tuning."""
-    dense, sparse = _by_query(rankings, "dense"), _by_query(rankings, "sparse")
+    dense, sparse = _fused_of(rankings, "dense"), _fused_of(rankings, "sparse")
     folds = [rankings.query_ids[fold::FOLDS] for fold in range(FOLDS)]
     run: dict[str, Sequence[str]] = {}
     for fold in folds:
@@ -109,7 +109,7 @@ def weighted_run(rankings: Rankings, weight: float | None = None) -> Run:
         others = [key for key in rankings.query_ids if key not in held_out]
         tuned = weight if weight is not None else tuned_weight(rankings, others or fold)
         for key in fold:
-            hits = weigh(dense[key], sparse[key], max(len(dense[key]), len(sparse[key])), tuned)
+            hits = weigh(dense[key], sparse[key], min(DEPTH, max(len(dense[key]), len(sparse[key]))), tuned)
             run[key] = [hit.passage_id for hit in hits]
     return run
 
@@ -117,7 +117,7 @@ def weighted_run(rankings: Rankings, weight: float | None = None) -> Run:
 def tuned_weight(rankings: Rankings, query_ids: Sequence[str] | None = None) -> float:
     """The dense weight that ranks these queries best, or all of them."""
     chosen = set(rankings.query_ids if query_ids is None else query_ids)
-    dense, sparse = _by_query(rankings, "dense"), _by_query(rankings, "sparse")
+    dense, sparse = _fused_of(rankings, "dense"), _fused_of(rankings, "sparse")
     qrels = {key: grades for key, grades in rankings.qrels.items() if key in chosen}
     return tune_weight(
         {key: dense[key] for key in sorted(chosen)},
@@ -206,5 +206,6 @@ def perfect_reranking(rankings: Rankings, run: Run, yardstick: Yardstick) -> Lev
     )  # fmt: skip
 
 
-def _by_query(rankings: Rankings, mode: Mode) -> dict[str, Sequence[Hit]]:
-    return dict(zip(rankings.query_ids, rankings.hits[mode], strict=True))
+def _fused_of(rankings: Rankings, mode: Mode) -> dict[str, Sequence[Hit]]:
+    """By query id the hits that are fused."""
+    return dict(zip(rankings.query_ids, rankings.fused[mode], strict=True))

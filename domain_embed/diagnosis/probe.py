@@ -73,10 +73,11 @@ class Ground:
 
 
 def run_probe(
-    ground: Ground, rankings: Rankings, served: Mode, weight: float, settings: DiagnosisSettings
+    ground: Ground, rankings: Rankings, served: Mode, weight: float, rrf_k: int, settings: DiagnosisSettings
 ) -> Probe | None:
     """Trains on `probe_pairs` pairs and ranks `probe_queries` validation queries before and after.
 
+    Rankings are fused as they are served: with `weight` where the mode is weighted, by `rrf_k` where it is hybrid.
     None where there are too few pairs, or where no model serves.
     """
     pairs = drawn(ground.splits, "train", settings.probe_pairs, settings.seed)
@@ -100,7 +101,7 @@ def run_probe(
         if tuned is None:
             tuned = encoder.encode_documents(validation.passages)
         queries = encoder.encode_queries(validation.queries)
-    fused = _Fusion(rankings, served, weight)
+    fused = Fusion(rankings, served, weight, rrf_k)
     points = {point.passage_id: point.dense for point in ground.collection.fetch(list(validation.passage_ids))}
     known = np.stack([points[key] for key in validation.passage_ids])
     before = fused.run(validation, ground.encoder.encode_queries(validation.queries), known)
@@ -115,14 +116,15 @@ def run_probe(
     )
 
 
-class _Fusion:
+class Fusion:
     """Ranks a pool by vectors, in the mode that serves."""
 
-    def __init__(self, rankings: Rankings, served: Mode, weight: float) -> None:
+    def __init__(self, rankings: Rankings, served: Mode, weight: float, rrf_k: int) -> None:
         self._sparse = dict(zip(rankings.query_ids, rankings.hits["sparse"], strict=True))
-        self._served, self._weight = served, weight
+        self._served, self._weight, self._rrf_k = served, weight, rrf_k
 
     def run(self, pool: ValidationSet, queries: NDArray[np.float32], passages: NDArray[np.float32]) -> Run:
+        """The first DEPTH passages of the pool by query id; `queries` (n, dim) and `passages` (m, dim) are float32."""
         ids = np.array(pool.passage_ids)
         order = np.argsort(ids)
         scores = queries @ passages[order].T
@@ -136,7 +138,7 @@ class _Fusion:
     def _fused(self, dense: Sequence[Hit], sparse: Sequence[Hit]) -> Sequence[Hit]:
         match self._served:
             case "hybrid":
-                return fuse([dense, sparse], DEPTH, 60)
+                return fuse([dense, sparse], DEPTH, self._rrf_k)
             case "weighted":
                 return weigh(dense, sparse, DEPTH, self._weight)
         return dense

@@ -48,11 +48,15 @@ class QueryMemory:
 
 @dataclass(frozen=True)
 class Rankings:
-    """The first DEPTH passages of every query by mode, exactly searched; `hits[mode][i]` belongs to `query_ids[i]`."""
+    """The first DEPTH passages of every query by mode, exactly searched; `hits[mode][i]` belongs to `query_ids[i]`.
+
+    `fused` holds of dense and sparse what a fusion is made of when it serves: as many passages as `retrieval.depth`.
+    """
 
     queries: Mapping[str, str]
     qrels: Qrels
     hits: Mapping[Mode, Sequence[Sequence[Hit]]]
+    fused: Mapping[Mode, Sequence[Sequence[Hit]]]
 
     @property
     def query_ids(self) -> list[str]:
@@ -99,15 +103,20 @@ def rank_queries(
     where = [(filters or {}).get(query_id) for query_id in queries]
     modes: list[Mode] = ["dense", "sparse", "hybrid"]
     hits: dict[Mode, list[list[Hit]]] = {mode: [] for mode in modes}
+    deepest = max(DEPTH, settings.depth)
     with progress_bar("rank queries", len(texts), "queries") as progress:
         for start in range(0, len(texts), BATCH_QUERIES):
             batch = texts[start : start + BATCH_QUERIES]
             for mode, found in searcher.rank(
-                batch, DEPTH, modes, where=where[start : start + BATCH_QUERIES], exact=True
+                batch, deepest, modes, where=where[start : start + BATCH_QUERIES], exact=True
             ).items():
                 hits[mode] += found
             progress.update(len(batch))
-    return Rankings(dict(queries), qrels, hits)
+    return Rankings(
+        dict(queries), qrels,
+        {mode: [found[:DEPTH] for found in ranked] for mode, ranked in hits.items()},
+        {mode: [found[: settings.depth] for found in hits[mode]] for mode in ("dense", "sparse")},
+    )  # fmt: skip
 
 
 def best_rank(hits: Sequence[Hit], wanted: Mapping[str, int]) -> int | None:

@@ -30,15 +30,16 @@ class Examination:
         passages: The PASSAGES table of the collection.
         windows: Cuts and joins texts to what the base model reads.
         settings: What counts as a near-duplicate.
+        quality: From which rank on a positive is suspect.
         filters: The metadata filter that comes with a query, by query id.
     """
 
     def __init__(
         self, rankings: Rankings, collection: Collection, encoder: Encoder, passages: TableReader, windows: Windows,
-        settings: DiagnosisSettings, filters: Mapping[str, Where] | None = None,
+        settings: DiagnosisSettings, quality: QualitySettings, filters: Mapping[str, Where] | None = None,
     ) -> None:  # fmt: skip
         self._rankings, self._collection, self._encoder = rankings, collection, encoder
-        self._passages, self._windows, self._settings = passages, windows, settings
+        self._passages, self._windows, self._settings, self._quality = passages, windows, settings, quality
         self._filters = filters or {}
         self._row = {query_id: row for row, query_id in enumerate(rankings.query_ids)}
 
@@ -121,7 +122,7 @@ class Examination:
     def _rivals(self, known: Mapping[str, tuple[str, ...]], dense_ranks: Mapping[str, int]) -> dict[str, str]:
         """What both rankings agree on, where neither has a positive among the nearest five in a hundred passages."""
         rankers = Rankers(self._collection, self._encoder)
-        depth = suspect_depth(QualitySettings(), rankers.passages)
+        depth = suspect_depth(self._quality, rankers.passages)
         far = [key for key in known if dense_ranks.get(key, 0) > depth]
         found = {}
         sparse = rankers.sparse_hits([self._rankings.queries[key] for key in far], depth)

@@ -18,7 +18,8 @@ class AutomationSettings(Section):
     """How often is looked."""
     keep_data_current: bool = True
     """Bring documents, passages, base collection, judgments, splits and what is said about them up to date as soon as
-    something they read changes. Made-up queries of a language model are left to a person: they cost money."""
+    something they read changes. Made-up queries of a language model are left to a person: they cost money. So is the
+    diagnosis, which fits a small model: the next training brings it up to date."""
     retrain_schedule: str | None = Field("0 3 * * 1", pattern=rf"^{CRON_FIELD}( {CRON_FIELD}){{4}}$")
     """Cron: bring everything up to date, the model too, if something is stale then; null: never. As with the rules
     below, the first model is trained when a person says so, and `promotion` decides what goes live."""

@@ -20,8 +20,9 @@ from domain_embed.files import PRIVATE_FILE, RECORD_FILE, keep_file, private_fil
 logger = logging.getLogger("domain_embed.run")
 
 KEPT = (
-    "access.json", "answers.jsonl", "checkpoints", "choices", "diagnosis", "looks.jsonl", "promotions.jsonl", "quality",
-    "references", "rerankers", "reports", "saturation", "served", "synthetic.jsonl", "tables", "weights",
+    "access.json", "answers.jsonl", "checkpoints", "choices", "decision", "diagnosis", "looks.jsonl",
+    "promotions.jsonl", "quality", "references", "rerankers", "reports", "saturation", "served", "synthetic.jsonl",
+    "tables", "weights",
 )  # fmt: skip
 """Not what can be made again from these: vectors, converted models; and not the index, which is Qdrant's to keep."""
 SYNCED = ".storage.json"

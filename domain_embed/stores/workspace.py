@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -63,6 +63,16 @@ class KeptBase:
     base: str
 
 
+@dataclass(frozen=True)
+class TrainingDecision:
+    """Whether to train, and why; `splits` and `base` are the judgments and the base model's fingerprint it is about."""
+
+    answer: Literal["train", "keep base", "stop"]
+    reason: str
+    splits: str
+    base: str
+
+
 class Workspace:
     """Opens the stores of one domain. Sources lie in `folder`; everything the product makes, in `root`."""
 
@@ -83,6 +93,7 @@ class Workspace:
         self.searchers = self.root / "searchers"
         self._quality = self.root / "quality" / "quality.json"
         self._diagnosis = self.root / "diagnosis" / "diagnosis.json"
+        self._decision = self.root / "decision" / "decision.json"
         self._saturation = self.root / "saturation" / "saturation.json"
         self._weights = self.root / "weights"
         self._notes = self.root / "notes"
@@ -425,6 +436,14 @@ class Workspace:
     def has_diagnosis(self) -> bool:
         """Whether there is a diagnosis."""
         return self._diagnosis.exists()
+
+    def save_training_decision(self, decision: TrainingDecision) -> None:
+        """Keeps the decision in place of the last one."""
+        keep_file(self._decision, json.dumps(asdict(decision), indent=1))
+
+    def training_decision(self) -> TrainingDecision | None:
+        """The last decision whether to train; None when there is none."""
+        return TrainingDecision(**read_json(self._decision)) if self._decision.exists() else None
 
     def save_saturation(self, curve: dict[str, Any]) -> None:
         """Keeps the learning curve in place of the last one; its `splits` names the table it was measured on."""

@@ -29,7 +29,7 @@ from domain_embed.encoding.reranker import (
     pair_logits,
     require_own_tokenizer,
 )
-from domain_embed.files import RECORD_FILE, keep_file, private_folder, tighten
+from domain_embed.files import RECORD_FILE, keep_file, private_folder, read_json, tighten
 from domain_embed.settings import RerankerSettings
 from domain_embed.training.course import schedule
 from domain_embed.training.fit import MAX_GRADIENT_NORM
@@ -90,6 +90,15 @@ def train_reranker(
     model = new_cross_encoder(start, settings)
     loss = _fit(model, pairs, steps, settings, tracker)
     return _keep(model, settings, folder, {**record, "loss": loss}, loss)
+
+
+def finished_training(folder: Path, record: Mapping[str, Any]) -> TrainedReranker | None:
+    """What `train_reranker` has made of this record before; None where it has not."""
+    for path in sorted(folder.glob(f"[!.]*/{RECORD_FILE}")):
+        kept = read_json(path)
+        if {**kept, **record} == kept and kept.keys() == {*record, "loss", "fingerprint"}:
+            return TrainedReranker(path.parent, str(kept["fingerprint"]), kept["loss"])
+    return None
 
 
 def plan_steps(pairs: TrainingPairs, settings: RerankerSettings) -> list[list[Example]]:

@@ -47,6 +47,24 @@ def test_diagnose_brings_up_to_date_what_it_reads_and_trains_nothing(whole: Whol
     assert whole.metadata("checkpoint") == before
 
 
+def test_the_estimate_is_told_for_the_epochs_of_the_domain(whole: Whole) -> None:
+    path = whole.workspace.root / "diagnosis" / "diagnosis.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    probe = {"pairs": 64, "queries": 20, "pool": 80, "gain": 0.05, "ci95": [0.01, 0.09], "train_pairs": 512,
+             "train_s": 4.0, "embed_s": 2.0}  # fmt: skip
+    kept = next(one for one in stored["levers"] if one["kind"] == "measured")
+    lever = {**kept, "name": "fine_tuning", "title": "Fine-tuning", "kind": "estimated"}
+    levers = [one for one in stored["levers"] if one["name"] != "fine_tuning"]
+    path.write_text(json.dumps({**stored, "probe": probe, "levers": [*levers, lever]}), encoding="utf-8")
+    whole.edit("training", epochs=8)
+    assert "diagnosis" not in whole.plan().stale
+    found = json.loads(invoke(whole.home, "diagnose", DOMAIN, "--json").stdout)
+    (shown,) = [one for one in found["levers"] if one["name"] == "fine_tuning"]
+    assert shown["title"] == "Fine-tuning, 8 epochs"
+    assert shown["seconds"] == 4.0 * 2 * 512 * 8 / 64 + 2.0
+    assert "Fine-tuning, 8 epochs" in invoke(whole.home, "diagnose", DOMAIN).stdout
+
+
 def test_stop_is_told_with_the_way_on(whole: Whole) -> None:
     speak_against(whole)
     whole.edit("training", learning_rate=9e-5)
@@ -77,7 +95,8 @@ def test_what_more_labels_are_worth_is_told_and_reported(whole: Whole, monkeypat
     assert found["worth"]["ci95"][0] <= found["worth"]["gain"] <= found["worth"]["ci95"][1]
     assert whole.workspace.aliased(LIVE) == live
     assert not list(whole.workspace.checkpoints.glob(".curve-*"))
-    whole.run(("eval_report",), force=True)
+    assert whole.plan().statuses["eval_report"].causes == ("learning_curve has new content",)
+    whole.run(("eval_report",))
     page = Path(whole.workspace.latest_report()["html"]).read_text(encoding="utf-8")
     assert "by training pairs" in page
 

@@ -10,7 +10,7 @@ import pytest
 
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.assets import Stores
-from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, LANE, REASON_TAG, TRAINING_POOL
+from domain_embed.defs.policies import AUTOMATIC, DOMAIN_TAG, LANE, REASON_TAG, TRAINING_POOL, TRAINS
 from domain_embed.defs.runs import open_instance, run_assets
 from domain_embed.settings import DomainSettings
 from domain_embed_tests.scenario import write_domain
@@ -219,6 +219,28 @@ def test_everything_can_be_switched_off(whole: Whole) -> None:
     assert off.schedules == []
     graph = off.resolve_asset_graph()
     assert [key for key in graph.get_all_asset_keys() if graph.get(key).automation_condition] == []
+
+
+def test_nothing_that_trains_runs_by_itself_or_beside_another_training(ticker: Ticker) -> None:
+    """The diagnosis fits a small model, so it is one of these."""
+    assert not AUTOMATIC & TRAINS
+    ticker.sensor("sources")
+    assert ticker.data() == set()
+    judge(ticker.whole, 1)
+    ticker.sensor("sources")
+    ticker.data()
+    run_assets(
+        ticker.instance,
+        ticker.whole.workspace,
+        ticker.definitions,
+        ["labels", "synthetic_queries", "judgments", "splits"],
+    )
+    assert ticker.data() == {"quality_report"}
+    job = ticker.definitions.resolve_job_def(f"{DOMAIN}_update")
+    pools = {node.name: node.definition.pools for node in job.graph.nodes}
+    assert {name for name, found in pools.items() if TRAINING_POOL in found} == {
+        f"{DOMAIN}_{name}" for name in ("checkpoint", "reranker", "diagnosis")
+    }
 
 
 def test_one_training_at_a_time(whole: Whole) -> None:

@@ -65,9 +65,9 @@ def parents(whole: Whole) -> set[str]:
 
 
 def test_a_checkpoint_reads_the_reranker_only_to_learn_from_it(whole: Whole) -> None:
-    assert parents(whole) == {"splits", "hard_negatives"}
+    assert parents(whole) == {"splits", "hard_negatives", "training_decision"}
     whole.edit("training", objective={"kind": "margin_mse"})
-    assert parents(whole) == {"splits", "hard_negatives", "reranker"}
+    assert parents(whole) == {"splits", "hard_negatives", "training_decision", "reranker"}
     with pytest.raises(SettingsError, match="margin_mse learns from a reranker, and there is none"):
         whole.run(("checkpoint",))
 
@@ -75,7 +75,7 @@ def test_a_checkpoint_reads_the_reranker_only_to_learn_from_it(whole: Whole) -> 
 def test_another_probe_makes_the_checkpoint_stale_and_says_why(whole: Whole) -> None:
     probe = beir(whole.folder / "probes")
     whole.edit("training", forgetting={"probes": ["probes/animals"]}, epochs=1, batch_size=32)
-    assert parents(whole) == {"splits", "hard_negatives", "probe_files"}
+    assert parents(whole) == {"splits", "hard_negatives", "training_decision", "probe_files"}
     whole.run(("checkpoint",))
     assert set(record_of(whole)["probes"]) == {"animals"}
     assert "checkpoint" not in whole.plan().stale

@@ -1,4 +1,4 @@
-"""The diagnosis in the graph: a gate without being an input, and a "no" that is a road like any other."""
+"""The diagnosis in the graph, and a "no" that is a road like any other."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from domain_embed.cutover import promote_challenger, roll_back_model
 from domain_embed.definitions import build_definitions
-from domain_embed.defs.diagnosis import held_back
+from domain_embed.defs.decision import decide_training
 from domain_embed.defs.runs import open_instance
 from domain_embed.defs.staleness import DATA_VERSION_TAG
 from domain_embed.promotion.champion import PromotionLog
@@ -17,15 +17,13 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 from domain_embed_tests.whole import DOMAIN, Whole
 
 
-def speak_against(whole: Whole, *, of_other_splits: bool = False, advice: str = "no",
-                  headline: str = "BM25 alone, do not fine-tune") -> None:  # fmt: skip
-    """Puts a "no" where the stored diagnosis of this small domain leaves it open, or takes it away again."""
+def speak_against(whole: Whole, *, advice: str = "no", headline: str = "BM25 alone, do not fine-tune") -> None:
+    """Puts a "no" where the stored diagnosis of this small domain leaves it open, or takes it away; decides by it."""
     path = whole.workspace.root / "diagnosis" / "diagnosis.json"
     stored = json.loads(path.read_text(encoding="utf-8"))
     stored["recommendation"] |= {"fine_tune": advice, "headline": headline, "lever": "bm25"}
-    if of_other_splits:
-        stored["splits_version"] = "another"
     path.write_text(json.dumps(stored), encoding="utf-8")
+    whole.run(("training_decision",), force=True)
 
 
 def forget_live(whole: Whole) -> None:
@@ -123,10 +121,10 @@ def test_what_was_held_back_is_trained_once_nothing_speaks_against_it(whole: Who
     assert whole.workspace.newest_checkpoint == trained
     if way == "continue":
         whole.edit("diagnosis", on_negative="continue")
+        assert whole.plan().stale == ("diagnosis", "training_decision")
     else:
         speak_against(whole, advice="open")
-    status = whole.plan().statuses["checkpoint"]
-    assert status.causes == ("nothing speaks against training any more",)
+        assert whole.plan().statuses["checkpoint"].causes == ("training_decision has new content",)
     whole.run()
     assert whole.workspace.kept_base is None
     assert whole.workspace.newest_checkpoint != trained
@@ -183,26 +181,29 @@ def live_model(whole: Whole) -> str:
     return whole.workspace.vector_store.open(whole.workspace.aliased(LIVE)).info.fingerprint
 
 
-@pytest.mark.parametrize("way", ["force", "other splits"])
-def test_it_is_trained_all_the_same(whole: Whole, way: str) -> None:
-    """By force, or where the diagnosis is not about these judgments."""
-    speak_against(whole, of_other_splits=way == "other splits")
+def test_force_trains_all_the_same(whole: Whole) -> None:
+    speak_against(whole)
     whole.edit("training", learning_rate=9e-5, epochs=1)
-    outcome = whole.run(("checkpoint",), force=way == "force")
+    outcome = whole.run(("checkpoint",), force=True)
     assert outcome is not None
     assert tuple(outcome.worked) == ("checkpoint",)
+    assert whole.workspace.kept_base is None
+    assert "checkpoint" not in whole.plan().stale
 
 
 def test_continue_is_a_setting(whole: Whole) -> None:
     whole.edit("diagnosis", on_negative="continue")
     plan = whole.plan()
-    assert plan.stale == ("diagnosis",)
-    assert plan.may_run == ()
+    assert plan.stale == ("diagnosis", "training_decision")
+    assert plan.may_run == ("checkpoint", "collection", "eval_report", "champion", "served_quality")
     outcome = whole.run()
     assert outcome is not None
-    assert tuple(outcome.worked) == ("diagnosis",)
+    assert tuple(outcome.worked) == ("diagnosis", "training_decision")
     speak_against(whole)
-    assert held_back(whole.workspace, whole.workspace.settings) is None
+    workspace = whole.workspace
+    decided = decide_training(workspace.quality(), workspace.diagnosis(), workspace.settings)
+    assert decided == workspace.training_decision()
+    assert decided.answer == "train"
 
 
 def test_another_way_to_cut_is_a_lever(whole: Whole) -> None:
@@ -210,7 +211,7 @@ def test_another_way_to_cut_is_a_lever(whole: Whole) -> None:
     graph = build_definitions(whole.environment).resolve_asset_graph()
     parents = graph.get(dg.AssetKey([DOMAIN, "diagnosis"])).parent_keys
     assert dg.AssetKey([DOMAIN, "documents"]) in parents
-    whole.run(("diagnosis",))
+    whole.run(("diagnosis", "training_decision"))
     (lever,) = [one for one in whole.workspace.diagnosis()["levers"] if one["name"].startswith("chunking:")]
     assert lever["title"] == "Passages by sentences, 32 tokens"
     assert lever["kind"] == "measured"

@@ -10,7 +10,14 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from sqlalchemy.exc import OperationalError
 
-from domain_embed.contracts.errors import InputError, ModelMismatchError, SettingsError, StoreError, TrainingError
+from domain_embed.contracts.errors import (
+    InputError,
+    ModelMismatchError,
+    NotReadyError,
+    SettingsError,
+    StoreError,
+    TrainingError,
+)
 from domain_embed.contracts.records import Verdict
 from domain_embed.definitions import build_definitions
 from domain_embed.defs.runs import open_instance
@@ -42,6 +49,8 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "label_files": set(),
         "review_decisions": set(),
         "query_log": set(),
+        "live": set(),
+        "learning_curve": set(),
         "documents": {"corpus_files"},
         "passages": {"documents"},
         "withheld": {"documents", "passages"},
@@ -55,10 +64,22 @@ def test_asset_graph_reads_as_designed(finished: Whole) -> None:
         "diagnosis": {"labels", "judgments", "splits", "passages", "base_collection"},
         "hard_negatives": {"splits", "judgments", "base_collection"},
         "reranker": {"splits", "hard_negatives"},
-        "checkpoint": {"splits", "hard_negatives"},
+        "training_decision": {"quality_report", "diagnosis"},
+        "checkpoint": {"splits", "hard_negatives", "training_decision"},
         "collection": {"checkpoint", "passages"},
-        "eval_report": {"splits", "base_collection", "checkpoint", "collection", "reranker"},
-        "champion": {"collection", "eval_report"},
+        "eval_report": {
+            "splits",
+            "judgments",
+            "labels",
+            "passages",
+            "base_collection",
+            "checkpoint",
+            "collection",
+            "reranker",
+            "live",
+            "learning_curve",
+        },
+        "champion": {"passages", "base_collection", "collection", "eval_report"},
         "served_quality": {"query_log", "champion"},
     }
     dg.Definitions.validate_loadable(definitions)
@@ -179,8 +200,14 @@ def test_an_error_of_the_quality_report_stops_training_even_alone(whole: Whole) 
     with pytest.raises((TrainingError, dg.DagsterError)):
         whole.run()
     assert whole.workspace.quality()["blocking"] is True
+    with pytest.raises(NotReadyError, match="about other splits"):
+        whole.run(("checkpoint",))
+    whole.run(("diagnosis", "training_decision"))
     with pytest.raises(TrainingError, match="the quality report stops training"):
         whole.run(("checkpoint",))
+    whole.edit("reranker", source="train")
+    with pytest.raises(TrainingError, match="the quality report stops training"):
+        whole.run(("reranker",))
 
 
 def test_forced_selection_runs_just_that(whole: Whole) -> None:

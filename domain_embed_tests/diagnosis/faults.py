@@ -13,7 +13,7 @@ from domain_embed.diagnosis.rankings import QueryMemory, rank_queries
 from domain_embed.diagnosis.symptoms import Examination
 from domain_embed.diagnosis.unseen import Windows
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.settings import DiagnosisSettings, RetrievalSettings
+from domain_embed.settings import DiagnosisSettings, QualitySettings, RetrievalSettings
 from domain_embed_tests.encoding.fakes import MemoryTable
 from domain_embed_tests.judgments.quality_material import collection_of
 from domain_embed_tests.scenario import CORPUS, QUERIES
@@ -76,7 +76,9 @@ def examine(
     collection, memory = collection_of(table, encoder), QueryMemory(encoder)
     rankings = rank_queries(texts, qrels, collection, memory, RetrievalSettings())
     windows = Windows(encoder.tokenizer, encoder.max_tokens)
-    found = Examination(rankings, collection, memory, table, windows, DiagnosisSettings(), filters).symptoms()
+    found = Examination(
+        rankings, collection, memory, table, windows, DiagnosisSettings(), QualitySettings(), filters
+    ).symptoms()
     return {one.query_id: one for one in found}
 
 

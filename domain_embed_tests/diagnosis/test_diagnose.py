@@ -4,14 +4,20 @@ import json
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from domain_embed.diagnosis import adapter, probe
+from domain_embed.contracts.records import Hit
+from domain_embed.diagnosis import adapter, probe, symptoms
 from domain_embed.diagnosis.causes import CAUSES
 from domain_embed.diagnosis.diagnose import Diagnosis, Example, Material, diagnose
+from domain_embed.diagnosis.estimate import for_training
+from domain_embed.diagnosis.extrapolation import extrapolate
 from domain_embed.diagnosis.page import render_html
+from domain_embed.diagnosis.rankings import Rankings
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.settings import DiagnosisSettings, DomainSettings
+from domain_embed.settings import DiagnosisSettings, DomainSettings, QualitySettings, TrainingSettings
+from domain_embed.training.validation import ValidationSet
 from domain_embed_tests.diagnosis.faults import PARTS, QRELS, TEXTS, label_table, passage_table
 from domain_embed_tests.evaluation.test_report import Page
 from domain_embed_tests.hostile_texts import IN_PAGES
@@ -51,6 +57,71 @@ def found(minilm: TorchEncoder, minilm_path: str) -> Diagnosis:
         patch.setattr(adapter, "FEWEST_PAIRS", 8)
         patch.setattr(probe, "RECIPE", probe.RECIPE.model_copy(update={"batch_size": 8, "max_tokens": 32}))
         return diagnose(material(minilm, minilm_path), SETTINGS)
+
+
+def test_suspect_labels_are_told_by_the_quality_settings_of_the_domain(
+    minilm: TorchEncoder, minilm_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(symptoms, "suspect_depth", lambda settings, _: (seen.append(settings.suspect_depth), 10)[1])
+    settings = SETTINGS.model_copy(
+        update={
+            "diagnosis": DiagnosisSettings(probe_pairs=0, adapter_queries=0),
+            "quality": QualitySettings(suspect_depth=77),
+        }
+    )
+    diagnose(material(minilm, minilm_path), settings)
+    assert seen == [77]
+
+
+def test_the_estimate_is_shown_for_the_epochs_of_the_domain(found: Diagnosis) -> None:
+    stored = json.loads(json.dumps(asdict(found)))
+    usual, six, open_ = (for_training(stored, TrainingSettings(epochs=one)) for one in (2, 6, "auto"))
+    levers = [next(one for one in shown["levers"] if one["name"] == "fine_tuning") for shown in (usual, six, open_)]
+    kept = next(one for one in stored["levers"] if one["name"] == "fine_tuning")
+    assert [one["title"] for one in levers] == [
+        "Fine-tuning, 2 epochs",
+        "Fine-tuning, 6 epochs",
+        "Fine-tuning, 2 epochs",
+    ]
+    assert (
+        (levers[0]["gain"], levers[0]["ci95"]) == (kept["gain"], kept["ci95"]) == (levers[2]["gain"], levers[2]["ci95"])
+    )
+    probed = stored["probe"]
+    expected = extrapolate(
+        probed["gain"], tuple(probed["ci95"]), probed["pairs"], 6 * probed["train_pairs"],
+        1 - stored["systems"][stored["served"]],
+    )  # fmt: skip
+    assert (levers[1]["gain"], tuple(levers[1]["ci95"])) == expected
+    assert levers[1]["gain"] > levers[0]["gain"]
+    assert levers[1]["seconds"] - probed["embed_s"] == pytest.approx(3 * (levers[0]["seconds"] - probed["embed_s"]))
+    assert six["recommendation"] == stored["recommendation"]
+
+
+def test_a_diagnosis_of_an_earlier_version_is_shown_as_it_is(found: Diagnosis) -> None:
+    stored = json.loads(json.dumps(asdict(found)))
+    stored["probe"] = {"pairs": 20, "queries": 20, "pool": 40}
+    assert for_training(stored, TrainingSettings(epochs=6)) == stored
+    assert for_training({**stored, "probe": None}, TrainingSettings()) == {**stored, "probe": None}
+
+
+def test_what_was_timed_makes_no_other_diagnosis(found: Diagnosis) -> None:
+    assert found.probe is not None
+    slower = replace(found, probe={**found.probe, "train_s": 99.0, "embed_s": 99.0})
+    assert slower.version() == found.version()
+    assert replace(found, probe={**found.probe, "gain": 9.0}).version() != found.version()
+
+
+@pytest.mark.parametrize(("rrf_k", "first"), [(1, "top"), (60, "both")])
+def test_the_probe_fuses_by_the_rank_constant_of_the_domain(rrf_k: int, first: str) -> None:
+    """Ranks 1 and 10 are more than twice rank 4 where a rank counts much, and less where it counts little."""
+    sparse = [Hit(one, 10.0 - place) for place, one in enumerate([*"uvw", "both", *"xyzrs", "top"])]
+    rankings = Rankings({"q": "ask"}, {"q": {"top": 1}}, {"sparse": [sparse]}, {})
+    ids = ["top", "k", "l", "both"]
+    pool = ValidationSet(["q"], ["ask"], ids, ids, ids, {"q": {"top": 1}}, {})
+    passages = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
+    run = probe.Fusion(rankings, "hybrid", 0.5, rrf_k).run(pool, np.ones((1, 1), np.float32), passages)
+    assert run["q"][0] == first
 
 
 def test_only_queries_that_test_nothing_are_looked_at(found: Diagnosis) -> None:

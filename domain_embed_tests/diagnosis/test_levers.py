@@ -32,7 +32,12 @@ def rankings(dense: dict[str, list[Hit]], sparse: dict[str, list[Hit]]) -> Ranki
     """The positive of every query is `a`; fusion takes BM25's word."""
     keys = list(dense)
     modes = {"dense": [dense[key] for key in keys], "sparse": [sparse[key] for key in keys]}
-    return Rankings(dict.fromkeys(keys, "text"), {key: {"a": 1} for key in keys}, {**modes, "hybrid": modes["sparse"]})  # type: ignore[dict-item]
+    return Rankings(
+        dict.fromkeys(keys, "text"),
+        {key: {"a": 1} for key in keys},
+        {**modes, "hybrid": modes["sparse"]},
+        modes,  # type: ignore[dict-item]
+    )
 
 
 TEN = [f"q{number}" for number in range(10)]

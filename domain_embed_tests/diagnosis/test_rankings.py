@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain_embed.diagnosis.rankings import QueryMemory, development_queries, drawn
+from domain_embed.diagnosis.rankings import QueryMemory, development_queries, drawn, rank_queries
 from domain_embed.judgments.graded import graded_queries
+from domain_embed.settings import RetrievalSettings
+from domain_embed_tests.diagnosis.faults import Part, passage_table
 from domain_embed_tests.encoding.fakes import FakeEncoder
-from domain_embed_tests.judgments.quality_material import judgment_table
+from domain_embed_tests.judgments.quality_material import collection_of, judgment_table
 
 SPLITS = ["validation"] * 10 + ["train"] * 20 + ["test"] * 10
 ROWS = [(f"q{number:02}", f"text {number}", "p", 1) for number in range(40)]
@@ -39,6 +41,17 @@ def test_a_drawn_query_keeps_all_its_rows() -> None:
         assert drawn(rows, "train", 1, seed).num_rows in (1, 2)
         assert len(set(drawn(rows, "train", 1, seed)["query_id"].to_pylist())) == 1
     assert graded_queries(rows) == ({"q": "text", "r": "other"}, {"q": {"a": 1, "b": 2}, "r": {"c": 1}})
+
+
+@pytest.mark.parametrize(("depth", "kept"), [(10, 10), (150, 150)])
+def test_a_fusion_is_made_of_as_many_passages_as_when_it_serves(depth: int, kept: int) -> None:
+    encoder = FakeEncoder()
+    passages = passage_table([Part(f"p{number:03}", "d", "", f"word {number}", number) for number in range(160)])
+    collection = collection_of(passages, encoder)
+    settings = RetrievalSettings(depth=depth)
+    found = rank_queries({"q": "word"}, {"q": {"p001": 1}}, collection, encoder, settings)
+    assert {mode: len(hits[0]) for mode, hits in found.hits.items()} == {"dense": 100, "sparse": 100, "hybrid": 100}
+    assert {mode: len(hits[0]) for mode, hits in found.fused.items()} == {"dense": kept, "sparse": kept}
 
 
 def test_every_query_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:

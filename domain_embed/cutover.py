@@ -30,6 +30,7 @@ from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
 LOGGED_DAYS = 14
 """Queries of so many days are recent."""
 TAKEN_OUT = "passages are missing in it"
+NOT_THERE = "the vector store no longer has its collection"
 OTHER_WORDS = "the words of these passages are told apart better now"
 LOOKED_AT = 200
 """Passages that show in which script a corpus is written."""
@@ -85,15 +86,17 @@ def withhold_gone(
 
 
 def lacking(workspace: Workspace, alias: str) -> str | None:
-    """What is not as it should be in the collection behind an alias, or None.
+    """What is not as it should be in the collection that was put behind an alias, or None.
 
-    Passages were taken out of it that are there (again) today, or its words are not those of today's definition. Its
-    inputs do not tell: the corpus is what it was. A server that does not answer is not waited for: then it is not
-    known, and None.
+    It is gone, since the store was emptied or is another one now; passages were taken out of it that are there (again)
+    today; or its words are not those of today's definition. Its inputs do not tell: the corpus is what it was. A server
+    that does not answer is not waited for: then it is not known, and None.
     """
     try:
         name = workspace.vector_store.alias(alias)
-        if name is None or not workspace.tables.has("passages"):
+        if name is None:
+            return NOT_THERE
+        if not workspace.tables.has("passages"):
             return None
         collection, passages = workspace.vector_store.open(name), workspace.tables.read("passages")
         try:
@@ -111,6 +114,14 @@ def lacking(workspace: Workspace, alias: str) -> str | None:
 def _first_texts(passages: TableReader) -> list[str]:
     batch = next(passages.batches(LOOKED_AT, columns=["text"]), None)
     return [] if batch is None else batch.column("text").to_pylist()
+
+
+def nothing_is_live(workspace: Workspace) -> str | None:
+    """That what went live is gone; None where it is there, or where the server does not answer."""
+    try:
+        return NOT_THERE if workspace.vector_store.alias(LIVE) is None else None
+    except StoreUnavailableError:
+        return None
 
 
 def live_is_behind(workspace: Workspace) -> str | None:

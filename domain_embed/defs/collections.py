@@ -7,7 +7,8 @@ from domain_embed import cutover
 from domain_embed.contracts.records import CollectionInfo
 from domain_embed.defs.work import Work
 from domain_embed.indexing.build import BuildReport
-from domain_embed.stores.workspace import BASE, LIVE
+from domain_embed.promotion.champion import PromotionLog
+from domain_embed.stores.workspace import BASE, CHECKPOINT_PREFIX, LIVE
 
 
 def bring_up(work: Work, model: str, model_settings: Mapping[str, Any]) -> BuildReport:
@@ -16,8 +17,16 @@ def bring_up(work: Work, model: str, model_settings: Mapping[str, Any]) -> Build
 
 
 def current_collections(work: Work) -> dict[str, CollectionInfo]:
-    """Of the base and the live model, by fingerprint, the collections of the current passages, built if need be."""
-    store = work.workspace.vector_store
-    serving = (work.workspace.aliased(BASE), store.alias(LIVE))
-    infos = [store.open(name).info for name in serving if name is not None]
-    return {info.fingerprint: bring_up(work, info.model, info.model_settings).info for info in infos}
+    """Of the base and the live model, by fingerprint, the collections of the current passages, built if need be.
+
+    Where nothing is live, though a tuned model was, it is that one's, as long as its checkpoint is there.
+    """
+    store, live = work.workspace.vector_store, work.workspace.vector_store.alias(LIVE)
+    infos = [store.open(name).info for name in (work.workspace.aliased(BASE), live) if name is not None]
+    found = {info.fingerprint: bring_up(work, info.model, info.model_settings).info for info in infos}
+    before = PromotionLog(work.workspace.promotions).read() if live is None else []
+    if before and (work.workspace.checkpoints / before[-1].fingerprint).is_dir():
+        model = CHECKPOINT_PREFIX + before[-1].fingerprint
+        again = bring_up(work, model, work.settings.model.model_dump(mode="json")).info
+        found[again.fingerprint] = again
+    return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from domain_embed.cutover import lacking, live_is_behind
+from domain_embed.cutover import lacking, live_is_behind, nothing_is_live
 from domain_embed.defs import data, decision, diagnosis, evidence, labels, lane, mining, model, reranker, served
 from domain_embed.defs.work import AssetRecipe
 from domain_embed.settings import DomainSettings
@@ -86,6 +86,7 @@ RECIPES = (
     AssetRecipe(
         evidence.champion, ("passages", "base_collection", "collection", "eval_report"), "evidence", COLLECTION,
         accepts=dict.fromkeys(("passages", "base_collection"), _always),  # they change no more than the collection does
+        outdated=_when(nothing_is_live),
     ),
     AssetRecipe(
         served.served_quality, ("query_log", "champion"), "monitoring", frozenset({"mlflow"}), sections=("monitoring",)

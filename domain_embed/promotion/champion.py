@@ -115,9 +115,10 @@ def settle(
 ) -> Move:  # fmt: skip
     """Decides what is live and moves the alias there, after the target's parity is proven.
 
-    A challenger goes live when its verdict says so and nobody rolled back from it. Otherwise the live model stays, or
-    the base model where nothing was live yet, in its collection of the current passages. The base model is then asked
-    as `serves` says, unless a person rolled back from that; a tuned one is asked as it went live, if that was said.
+    A challenger goes live when its verdict says so and nobody rolled back from it. Otherwise the live model stays, also
+    where its collection was gone and is among `current` again, or the base model where nothing was live yet, in its
+    collection of the current passages. The base model is then asked as `serves` says, unless a person rolled back from
+    that; a tuned one is asked as it went live, if that was said.
 
     Args:
         store: Holds collections and alias.
@@ -137,7 +138,11 @@ def settle(
         live = store.alias(alias)
         infos = {info.name: info for info in store.collections()}
         live_fingerprint = infos[live].fingerprint if live in infos else None
-        served = log.served(live)
+        last = next(reversed(log.read()), None) if live is None else None
+        if last is not None and last.fingerprint in current:  # its collection is gone, and made again
+            live_fingerprint, served = last.fingerprint, last.served
+        else:
+            served = log.served(live)
         held = challenger.fingerprint in log.held_back() and not override_hold
         if verdict.promote and not held and challenger.fingerprint != live_fingerprint:
             target, reason, way = challenger, verdict.reasons[0], serves(challenger)

@@ -3,21 +3,21 @@
 from collections.abc import Container, Mapping, Sequence
 from typing import cast
 
-from domain_embed.contracts.records import Comparison, Mode, Qrels, Run, embedded_text
+from domain_embed.contracts.records import CollectionInfo, Comparison, Mode, Qrels, Run, embedded_text
 from domain_embed.defs.work import Work
 from domain_embed.evaluation.answers import MeasuredAnswers, measure_answers
 from domain_embed.evaluation.containment import Fetch, measure_containment
-from domain_embed.evaluation.measures import HEADLINE, ndcg_scores
+from domain_embed.evaluation.measures import HEADLINE, mean_ndcg, ndcg_scores
 from domain_embed.evaluation.names import MODELS, mode_of
 from domain_embed.evaluation.serving import measure_serving
 from domain_embed.evaluation.significance import compare
-from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Subject, TestSetLook
+from domain_embed.evaluation.subject import Circumstances, Containment, Gate, Serving, Sharding, Subject, TestSetLook
 from domain_embed.evaluation.systems import run_systems
 from domain_embed.evaluation.training_record import TrainingRecord
 from domain_embed.indexing.parity import check_parity
 from domain_embed.judgments.leakage import measure_leakage
 from domain_embed.retrieval.searcher import Searcher
-from domain_embed.settings import AccessSettings
+from domain_embed.settings import AccessSettings, IndexSettings
 from domain_embed.stores.workspace import Workspace
 
 
@@ -34,6 +34,7 @@ def circumstances(
         containment=_containment(work, searchers["tuned"], runs, qrels),
         answers=answers.quality if answers else None,
         serving=_serving(work, subject, searchers, list(queries.values())),
+        sharding=_sharding(work, subject, searchers, runs, queries, qrels),
     )
 
 
@@ -148,6 +149,41 @@ def _serving(
         return ()
     chosen = queries[:: max(1, len(queries) // asked)][:asked]
     return tuple(_measured(work, subject, name, searchers[name], chosen) for name in searchers)
+
+
+def _sharding(
+    work: Work, subject: Subject, searchers: Mapping[str, Searcher], runs: Mapping[str, Run],
+    queries: Mapping[str, str], qrels: Qrels,
+) -> tuple[Sharding, ...]:  # fmt: skip
+    """BM25 and the way each model would serve, where there is also a collection of one shard to compare with."""
+    found: dict[str, Sharding] = {}
+    for name, searcher in searchers.items():
+        shards, alone = _shards(searcher.collection.info), _of_one_shard(work, searcher.collection.info)
+        if alone is None:
+            continue
+        variants = list(dict.fromkeys(["sparse", mode_of(subject.variant(name))[0]]))
+        other = work.workspace.searcher(alone, searcher.retrieval)
+        for system, run in run_systems({name: other}, queries, variants, work.workspace.filters("test")).items():
+            found[system] = Sharding(
+                system=system, shards=shards, ndcg=mean_ndcg(runs[system], qrels), one_shard=mean_ndcg(run, qrels)
+            )
+    return tuple(found.values())
+
+
+def _of_one_shard(work: Work, info: CollectionInfo) -> str | None:
+    """The collection that has the same in one shard; None where there is none, or where this one has only one."""
+    if _shards(info) == 1:
+        return None
+
+    def content(one: CollectionInfo) -> tuple[object, ...]:
+        return one.fingerprint, one.passages_version, one.sparse_language, one.words_version, one.amended
+
+    infos = work.workspace.vector_store.collections()
+    return next((one.name for one in infos if content(one) == content(info) and _shards(one) == 1), None)
+
+
+def _shards(info: CollectionInfo) -> int:
+    return IndexSettings(**info.index).shards
 
 
 def _measured(work: Work, subject: Subject, model: str, searcher: Searcher, queries: Sequence[str]) -> Serving:

@@ -99,6 +99,7 @@ class Evidence(Subject, Circumstances):
                 "intervals": {name: bounds for name, bounds in self.intervals.items() if model_of(name) != "tuned"},
                 "comparisons": tuple(one for one in self.comparisons if model_of(one.challenger) != "tuned"),
                 "serving": tuple(one for one in self.serving if model_of(one.system) != "tuned"),
+                "sharding": tuple(one for one in self.sharding if model_of(one.system) != "tuned"),
                 "containment": {name: one for name, one in self.containment.items() if model_of(name) != "tuned"},
                 "validation": None,
                 "slices": (),

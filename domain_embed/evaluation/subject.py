@@ -51,6 +51,21 @@ class Serving(BaseModel):
     ann_recall: float | None
 
 
+class Sharding(BaseModel):
+    """What several shards do to a system's figures, since BM25 takes the weights of words from each shard alone.
+
+    `ndcg` is nDCG@10 on the test queries through the collection of `shards` shards, `one_shard` the same through a
+    collection of one shard with the same model and passages.
+    """
+
+    model_config = _FROZEN
+
+    system: str
+    shards: int
+    ndcg: float
+    one_shard: float
+
+
 class Containment(BaseModel):
     """Of the test queries whose answer is known as text: the share whose first k passages hold it, by k."""
 
@@ -195,3 +210,4 @@ class Circumstances(BaseModel):
     containment: dict[str, Containment] = {}
     answers: AnswerQuality | None = None
     serving: tuple[Serving, ...] = ()
+    sharding: tuple[Sharding, ...] = ()

@@ -1,11 +1,13 @@
 """The vector store was emptied, or is another one than before: the same is made again, and nothing is trained."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from qdrant_client import QdrantClient
 
 from domain_embed import cutover
+from domain_embed.evaluation.evidence import Evidence
 from domain_embed.promotion.champion import PromotionLog
 from domain_embed.serving import Searcher
 from domain_embed.stores.workspace import BASE, CHALLENGER, LIVE, Workspace
@@ -61,3 +63,23 @@ def test_a_domain_goes_from_disk_to_a_cluster_that_kept_models_in_one_place(
     assert client.collection_exists(shared)
     assert whole.plan().stale == ()
     assert len(PromotionLog(whole.workspace.promotions).read()) == moves + 1
+
+
+def test_figures_of_several_shards_stand_beside_those_of_one(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BM25 weighs words by each shard's passages, so that its figures are others; dense search is what it was."""
+    store = on_cluster(FakeCluster(), prefix=f"{DOMAIN}--")
+    monkeypatch.setattr(Workspace, "vector_store", store)
+    with no_waiting():
+        whole.run()
+        assert Evidence.from_json(whole.workspace.latest_report()["evidence"]).sharding == ()
+        whole.edit("index", shards=3)
+        whole.run()
+    evidence = Evidence.from_json(whole.workspace.latest_report()["evidence"])
+    found = {one.system: one for one in evidence.sharding}
+    assert set(found) == {"bm25", "base/dense", "tuned/dense"}
+    assert {one.shards for one in found.values()} == {3}
+    assert found["bm25"].ndcg == pytest.approx(evidence.mean("bm25"))
+    assert found["bm25"].ndcg != found["bm25"].one_shard
+    for system in ("base/dense", "tuned/dense"):
+        assert found[system].ndcg == pytest.approx(found[system].one_shard) == pytest.approx(evidence.mean(system))
+    assert "What shards do" in Path(whole.workspace.latest_report()["html"]).read_text(encoding="utf-8")

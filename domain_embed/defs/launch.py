@@ -6,7 +6,7 @@ settings also take the name of an environment variable, whose value would then s
 
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import dagster as dg
 from pydantic import ValidationError
@@ -34,38 +34,49 @@ def launch_schema(asset: str, settings: DomainSettings) -> dict[str, dg.Field] |
     for name, field in type(section).model_fields.items():
         kind = _config_type(name, field)
         if kind is not None:
-            schema[name] = dg.Field(kind, values[name], description=field.description)
+            default = None if _is_open(field, values[name]) else values[name]
+            schema[name] = dg.Field(kind, default, description=field.description)
     return schema
 
 
 def launched_settings(asset: str, settings: DomainSettings, config: Mapping[str, Any] | None) -> DomainSettings:
     """The settings an asset runs with: those of domain.yaml, changed by what was launched.
 
-    Raises SettingsError when a value is not allowed.
+    Null leaves a setting that is a number or a word, such as `auto`, as it is in domain.yaml. Raises SettingsError when
+    a value is not allowed.
     """
     if asset not in LAUNCHABLE or not config:
         return settings
     name = LAUNCHABLE[asset]
     section = getattr(settings, name)
+    fields, values = type(section).model_fields, section.model_dump()
+    told = {key: value for key, value in config.items() if value is not None or not _is_open(fields[key], values[key])}
     try:
-        launched = type(section).model_validate({**section.model_dump(), **config})
+        launched = type(section).model_validate({**values, **told})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise SettingsError(f"the run config of {asset} cannot be used: {problems}") from None
     return settings.model_copy(update={name: launched})
 
 
+def _is_open(field: FieldInfo, value: Any) -> bool:
+    """Whether a setting has a word, such as `auto`, where a run may be told a number."""
+    return isinstance(value, str) and bool(set(NUMBERS) & set(_alternatives(field.annotation)))
+
+
 def _config_type(name: str, field: FieldInfo) -> Any:
     """Dagster's type for a field; None when a launched run has no say in it."""
-    annotation = field.annotation
-    if get_origin(annotation) in (Union, types.UnionType):
-        others = [argument for argument in get_args(annotation) if argument is not types.NoneType]
-        if any(get_origin(other) is Literal for other in others):
-            return dg.Any  # a number or a word, such as `auto`: the settings say which
-        annotation = others[0] if len(others) == 1 else None
-    if annotation in NUMBERS:
-        return dg.Noneable(annotation)
-    if get_origin(annotation) is Literal:
-        choices = get_args(annotation)
+    alternatives = _alternatives(field.annotation)
+    plain = [kind for kind in alternatives if get_origin(kind) is not Literal]
+    if not plain:
+        choices = [choice for kind in alternatives for choice in get_args(kind)]
         return dg.Noneable(dg.Enum(f"{name}: {', '.join(choices)}", [dg.EnumValue(choice) for choice in choices]))
-    return None
+    return dg.Noneable(plain[0]) if len(plain) == 1 and plain[0] in NUMBERS else None
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """What a field may be other than None, without what pydantic checks of it."""
+    is_union = get_origin(annotation) in (Union, types.UnionType)
+    kinds = get_args(annotation) if is_union else (annotation,)
+    plain = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+    return [kind for kind in plain if kind is not types.NoneType]

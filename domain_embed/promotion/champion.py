@@ -139,7 +139,8 @@ def settle(
         infos = {info.name: info for info in store.collections()}
         live_fingerprint = infos[live].fingerprint if live in infos else None
         last = next(reversed(log.read()), None) if live is None else None
-        if last is not None and last.fingerprint in current:  # its collection is gone, and made again
+        made_again = last is not None and last.fingerprint != base and last.fingerprint in current
+        if last is not None and made_again:
             live_fingerprint, served = last.fingerprint, last.served
         else:
             served = log.served(live)
@@ -155,6 +156,8 @@ def settle(
             if live is not None and way != served:
                 action = "promoted"
             reason = _reason_to_stay(verdict, held, live_fingerprint, challenger.fingerprint)
+            if made_again:
+                reason = f"model {live_fingerprint} was live, and its collection is there again"
             if target.fingerprint == base and verdict.untuned and (live is None or way != served):
                 reason = verdict.untuned
         move = Move(

@@ -133,7 +133,7 @@ def test_a_reranker_doubles_the_systems_and_what_serves_is_judged(whole: Whole) 
     whole.run(("reranker", "eval_report"))
     evidence = Evidence.from_json(whole.workspace.latest_report()["evidence"])
     assert len(evidence.systems) == 14
-    assert evidence.served == "dense+rerank"
+    assert evidence.variant("tuned") == "dense+rerank"
     assert evidence.gain.challenger == "tuned/dense+rerank"
     assert [timed.system for timed in evidence.serving] == ["base/dense+rerank", "tuned/dense+rerank"]
     assert evidence.validation is not None

@@ -63,3 +63,13 @@ def test_a_launched_setting_is_used_and_leaves_the_asset_stale(whole: Whole) -> 
     assert whole.plan().statuses["hard_negatives"].state == "stale"
     launch(whole, "hard_negatives")
     assert whole.plan().statuses["hard_negatives"].state == "fresh"
+
+
+def test_a_run_may_be_told_a_number_where_domain_yaml_has_a_word() -> None:
+    """Free text is not taken, so that the word itself is what null leaves."""
+    schema = launch_schema("checkpoint", DomainSettings())
+    assert schema is not None
+    assert schema["epochs"].default_value is None
+    for told, epochs in (({"epochs": None}, "auto"), ({"epochs": 3}, 3), ({}, "auto")):
+        assert launched_settings("checkpoint", DomainSettings(), told).training.epochs == epochs
+    assert launched_settings("checkpoint", SETTINGS, {"patience": None}).training.epochs == 7

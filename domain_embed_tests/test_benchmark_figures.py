@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import choice, epochs, weights
+from benchmarks import choice, epochs, looks, weights
 from benchmarks.provenance import keep_figures, kept_sets
 from benchmarks.replay import Ruled, replayed
 from domain_embed.defs import evidence
@@ -23,7 +23,7 @@ def weights_page(found: Mapping[str, Any]) -> str:
     return "\n".join([weights.heading(found), "", *weights.table(found), ""])
 
 
-@pytest.mark.parametrize(("name", "page"), [("weights", weights_page)])
+@pytest.mark.parametrize(("name", "page"), [("weights", weights_page), ("looks", looks.page)])
 def test_pages_are_what_their_figures_make(name: str, page: Callable[[Mapping[str, Any]], str]) -> None:
     found = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     assert (FOLDER / f"{name}.md").read_text(encoding="utf-8") == page(found)

@@ -2,62 +2,55 @@
 
 Both learn from the same pairs and hard negatives of a cut of each domain. The steady training goes on for `--most`
 epochs whatever its rule says, and its average is measured after each validation: so every rule for when to end and
-what to keep can be judged on one training. The table has what the product's rule keeps, and of how many epochs.
+what to keep can be judged on one training. The tables have what the product's rule keeps, and of how many epochs, and
+what other rules would have kept. Neither side is mixed with the base model afterwards.
 """
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.domains import DATASETS, NAMES, Domain, cut_asked, domains, domains_parser, home_of
 from benchmarks.peers import ranked
+from benchmarks.provenance import commit, keep_figures, kept_sets, machine
 from benchmarks.quality import mined_pairs, prepare
+from benchmarks.replay import Measured, Replay, Ruled, replayed, rules
 from domain_embed.contracts.ports import NullTracker
 from domain_embed.contracts.records import Qrels, Run
 from domain_embed.encoding.encoder import TorchEncoder
-from domain_embed.evaluation.measures import mean_ndcg, ndcg_scores
+from domain_embed.evaluation.measures import ndcg_scores
+from domain_embed.evaluation.significance import bootstrap_interval
 from domain_embed.new_domain import beir_settings
 from domain_embed.settings import DomainSettings, resolve_model
 from domain_embed.settings.model import PATIENCE_OF_A_NUMBER, PATIENCE_OF_AUTO
 from domain_embed.stores.workspace import BASE
-from domain_embed.training.course import MOST_EPOCHS, Course, Falling, Steady
+from domain_embed.training.course import CLEARLY, Falling
 from domain_embed.training.fit import Fit, Work
-from domain_embed.training.state import History
 from domain_embed.training.trainer import TeachingEpochs
 from domain_embed.training.validation import validation_set
 
-CURVES = (
-    (0.368, 0.446, 0.491, 0.522, 0.558, 0.605, 0.601, 0.563),
-    (0.810, 0.834, 0.827, 0.837, 0.835),
-    (0.592, 0.591, 0.588, 0.570),
-    (0.600, 0.610, 0.600, 0.595),
-)
-"""nDCG@10 on test of the averaged weights by epoch, as seen on four domains that are not among these."""
-DRAWS = 400
-WALK = 0.12
-"""Standard deviation of how much more or less than the curve one query moves in an epoch, in nDCG@10; assumed."""
+FACTORS, PATIENCES = (0.0, 0.25, 0.5, 1.0, 1.5), (1, 2, 3)
+"""Rules that are replayed: standard errors, and epochs below the highest."""
+DIGITS = 4
+"""Of a query's nDCG@10 in the figures that are kept."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One validation: what was trained by then, and nDCG@10 of validation, by query, and of test."""
+    """One validation: what was trained by then, and nDCG@10 by query, of validation and of test."""
 
     epochs: float
     steps: int
     seconds: float
     scores: tuple[float, ...]
-    test: float
+    test: tuple[float, ...]
 
 
 class Followed(Fit):
@@ -87,64 +80,61 @@ class Followed(Fit):
         self._ndcg = measure
         history, begun = work.history, time.monotonic()
         run = ranked(self.domain, TorchEncoder(work.judged(), self._model_settings))
-        by_query = tuple(float(score) for score in scores[-1])
         seconds = history.seconds - self.measuring_s
-        point = Point(epochs, history.steps, seconds, by_query, mean_ndcg(run, self.domain.qrels["test"]))
-        self.points.append(point)
+        test = by_query(ndcg_scores(run, self.domain.qrels["test"]))
+        self.points.append(Point(epochs, history.steps, round(seconds, 1), by_query(scores[-1]), test))
         self.measuring_s += time.monotonic() - begun
-        print(f"   epoch {epochs:5.2f}: validation {history.validation[-1]:.4f}, test {point.test:.4f}", flush=True)
+        print(f"   epoch {epochs:5.2f}: validation {history.validation[-1]:.4f}, test {np.mean(test):.4f}", flush=True)
         history.ended = ""
 
 
 def main() -> None:
-    """One line per validation, then a table; JSON where asked for."""
+    """One line per validation, then the tables; figures and tables are kept where that is asked for."""
     arguments = parse()
     if arguments.rules:
         print("\n".join(rules()))
         return
-    there = [name for name in arguments.domains if name == "aws" or (DATASETS / name / "corpus.jsonl").exists()]
-    results = []
+    found: dict[str, Any] = {"machine": machine(), "sets": kept_sets(arguments.json)}
+    made = {"commit": commit(), "tokens": arguments.tokens, "quick": arguments.quick}
     for name in arguments.domains:
-        if name not in there:
+        if name != "aws" and not (DATASETS / name / "corpus.jsonl").exists():
             print(f"{name} is left out: {DATASETS / name} has no corpus.jsonl")
             continue
         with domains([name], cut_asked(arguments)) as (domain,):
-            results.append(measured(domain, arguments.most, quick=arguments.quick))
-        if arguments.json:
-            made = {
-                **circumstances(),
-                "cut": asdict(cut_asked(arguments)),
-                "quick": arguments.quick,
-                "domains": results,
-            }
-            arguments.json.write_text(json.dumps(made, indent=1), encoding="utf-8")
-    print("\n".join(table(results)))
+            settings = recipe_of(domain, quick=arguments.quick, tokens=arguments.tokens)
+            found["sets"][name] = measured(domain, arguments.most, settings) | made
+        keep_figures(arguments.json, found)
+    told = page(found)
+    if arguments.table:
+        arguments.table.write_text(told, encoding="utf-8")
+    print(told)
 
 
 def parse() -> argparse.Namespace:
     """The options."""
     parser = domains_parser(__doc__ or "", NAMES)
     parser.add_argument("--most", type=int, default=8, help="epochs of the steady training")
+    parser.add_argument("--tokens", type=int, help="longest passage, for training and measuring alike")
     parser.add_argument("--quick", action="store_true", help="the upper layers alone, short passages, small batches")
     parser.add_argument("--rules", action="store_true", help="simulate validations of seen curves, and train nothing")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="all figures; what is there of other sets is kept")
+    parser.add_argument("--table", type=Path, help="a Markdown file")
     return parser.parse_args()
 
 
-def recipe_of(domain: Domain, *, quick: bool) -> DomainSettings:
-    """The defaults, or what lets a busy machine see some epochs of a few hundred pairs in minutes."""
+def recipe_of(domain: Domain, *, quick: bool, tokens: int | None) -> DomainSettings:
+    """The defaults, but for shorter passages, or what lets a busy machine see some epochs in minutes."""
     settings = beir_settings(domain.folder)
-    if not quick:
-        return settings
-    changes = {"model": {"max_tokens": 48}, "training": {"frozen_layers": 4, "batch_size": 16}}
+    changes: dict[str, dict[str, Any]] = {"model": {"max_tokens": tokens}} if tokens else {}
+    if quick:
+        changes = {"model": {"max_tokens": tokens or 48}, "training": {"frozen_layers": 4, "batch_size": 16}}
     return settings.model_copy(
         update={name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
     )
 
 
-def measured(domain: Domain, most: int, *, quick: bool) -> dict[str, Any]:
-    """nDCG@10 on test of the base model, of two epochs, and by epoch of the steady training."""
-    settings = recipe_of(domain, quick=quick)
+def measured(domain: Domain, most: int, settings: DomainSettings) -> dict[str, Any]:
+    """nDCG@10, by query, of the base model, of two epochs, and by epoch of the steady training."""
     workspace = prepare(home_of(domain), domain, settings)
     pairs, base = mined_pairs(workspace), resolve_model(settings.model.base, domain.folder)
     collection = workspace.vector_store.open(workspace.aliased(BASE))
@@ -154,13 +144,13 @@ def measured(domain: Domain, most: int, *, quick: bool) -> dict[str, Any]:
     )
     print(f"== {domain.name}: {len(domain.passages)} passages, {len(pairs.pairs)} pairs, "
           f"{len(validation.query_ids)} validation queries", flush=True)  # fmt: skip
-    base_test = mean_ndcg(ranked(domain, encoder), domain.qrels["test"])
+    test = by_query(ndcg_scores(ranked(domain, encoder), domain.qrels["test"]))
     found: dict[str, Any] = {
-        "domain": domain.name, "passages": len(domain.passages), "pairs": len(pairs.pairs),
-        "validation_queries": len(validation.query_ids), "test_queries": len(domain.qrels["test"]),
-        "base": {"validation": validation.base_ndcg, "test": base_test},
+        "passages": len(domain.passages), "training queries": len(domain.qrels["train"]), "pairs": len(pairs.pairs),
+        "validation queries": len(validation.query_ids), "test queries": len(test),
+        "base": {"validation": round(validation.base_ndcg, DIGITS), "test": test},
     }  # fmt: skip
-    print(f"   base: validation {validation.base_ndcg:.4f}, test {base_test:.4f}", flush=True)
+    print(f"   base: validation {validation.base_ndcg:.4f}, test {np.mean(test):.4f}", flush=True)
     for name, epochs in (("two epochs", 2), ("auto", "auto")):
         recipe = settings.training.model_copy(update={"epochs": epochs})
         drawn = TeachingEpochs(pairs, recipe)[:most]
@@ -169,88 +159,95 @@ def measured(domain: Domain, most: int, *, quick: bool) -> dict[str, Any]:
     return found
 
 
-def replayed(points: Sequence[Mapping[str, Any]], course: Course) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The point that a rule keeps, and the one that it ends with."""
-    history, chosen = History(), points[0]
-    for point in points:
-        scores = np.array(point["scores"])
-        if course.keeps(history, scores):
-            history.kept, history.kept_scores, chosen = len(history.validation) + 1, scores.tolist(), point
-        history.validation.append(float(scores.mean()))
-        history.validated_at.append(point["steps"])
-        history.epochs.append(point["epochs"])
-        if course.ended(history):
-            break
-    return chosen, point
+def by_query(scores: "pd.Series[float]") -> tuple[float, ...]:
+    """In the order of the query ids, the same for all runs."""
+    return tuple(round(float(score), DIGITS) for score in scores.sort_index())
 
 
-def table(results: Sequence[dict[str, Any]]) -> list[str]:
-    """One row a domain, in Markdown."""
-    lines = ["| domain | base | two epochs | auto, by epoch | auto | epoch | difference | time |", "|---" * 8 + "|"]
-    gains = []
-    for one in results:
-        steps = one["auto"][0]["steps"] / one["auto"][0]["epochs"]
-        two, _ = replayed(one["two epochs"], Falling(0, 0.1, PATIENCE_OF_A_NUMBER))
-        auto, ended = replayed(one["auto"], Steady(round(steps), 0.1, PATIENCE_OF_AUTO))
-        gains.append(auto["test"] - two["test"])
-        curve = " ".join(f"{point['test']:.3f}" for point in one["auto"])
+def page(found: Mapping[str, Any]) -> str:
+    """What was made of what, and two tables, in Markdown."""
+    return "\n".join([heading(found), "", *table(found["sets"]), "", OF_RULES, "", *rules_table(found["sets"]), ""])
+
+
+OF_RULES = (
+    "The same validations under other rules: mean difference to two epochs over the sets, then the lowest of a set and "
+    "the mean number of epochs trained. A later average is kept when it is so many standard errors better."
+)
+
+
+def heading(found: Mapping[str, Any]) -> str:
+    """What the tables are, and of what they were made."""
+    sets = "; ".join(f"{name} ({made_of(one)})" for name, one in found["sets"].items())
+    return (
+        "nDCG@10 on the test queries. Two epochs of the falling schedule, the better one on validation; and the steady "
+        "training, the average of its weights after each validation, what its rule keeps and of how many epochs (`≥` "
+        "where the measuring ended before the rule did), with the 95 % interval of the difference, paired by query. "
+        "`highest` is what no rule can know: the highest of the curve. Neither is mixed with the base model "
+        f"afterwards. Sets: {sets}. Made by `python -m benchmarks.epochs` on {found['machine']}."
+    )
+
+
+def made_of(one: Mapping[str, Any]) -> str:
+    """The size of a set, and how it was made."""
+    numbers = ("passages", "training queries", "pairs", "validation queries", "test queries")
+    told = ", ".join(f"{one[name]:,} {name}" for name in numbers)
+    tokens = f", {one['tokens']} tokens of a passage" if one["tokens"] else ""
+    return f"{told}{tokens}{', --quick' if one['quick'] else ''}, at commit {one['commit']}"
+
+
+def two_epochs(one: Mapping[str, Any]) -> Replay:
+    """What a number of epochs keeps."""
+    return replayed(one["two epochs"], Falling(0, 0.1, PATIENCE_OF_A_NUMBER))
+
+
+def steady(one: Mapping[str, Any], clearly: float, patience: int) -> Replay:
+    """What a rule keeps of the steady training."""
+    first = one["auto"][0]
+    return replayed(one["auto"], Ruled(round(first["steps"] / first["epochs"]), 0.1, patience, clearly))
+
+
+def gains_over_two(one: Mapping[str, Any], kept: Measured) -> NDArray[np.float64]:
+    """By test query."""
+    return np.array(kept["test"]) - np.array(two_epochs(one).kept["test"])
+
+
+def table(sets: Mapping[str, Any]) -> list[str]:
+    """One row a set: what the product's rules keep."""
+    columns = ("set", "base", "two epochs", "auto, by epoch", "highest", "auto", "epoch", "auto − two epochs", "time")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    rows = []
+    for name, one in sets.items():
+        two, auto = two_epochs(one), steady(one, CLEARLY, PATIENCE_OF_AUTO)
+        gains = gains_over_two(one, auto.kept)
+        low, high = bootstrap_interval(gains, resamples=10_000, seed=0)
+        curve = [float(np.mean(point["test"])) for point in one["auto"]]
+        figures = (np.mean(one["base"]["test"]), np.mean(two.kept["test"]), max(curve), np.mean(auto.kept["test"]))
+        rows.append([*map(float, figures), float(gains.mean())])
+        base, falling, highest, kept = (f"{figure:.3f}" for figure in figures)
         cells = [
-            one["domain"], f"{one['base']['test']:.3f}", f"{two['test']:.3f}", curve, f"{auto['test']:.3f}",
-            f"{auto['epochs']:g} of {ended['epochs']:g}", f"{gains[-1]:+.3f}",
-            f"× {ended['seconds'] / one['two epochs'][-1]['seconds']:.1f}",
+            name, base, falling, " ".join(f"{figure:.3f}" for figure in curve), highest, kept,
+            f"{auto.kept['epochs']:g} of {'' if auto.ended else '≥ '}{auto.last['epochs']:g}",
+            f"{gains.mean():+.3f}, {low:+.3f} to {high:+.3f}",
+            f"× {auto.last['seconds'] / one['two epochs'][-1]['seconds']:.1f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, f"| mean | | | | | | {mean(gains):+.3f} | |"] if gains else lines
+    base, falling, highest, kept, gain = (f"{figure:.3f}" for figure in np.mean(rows, axis=0))
+    return [*lines, f"| mean | {base} | {falling} | | {highest} | {kept} | | {float(gain):+.3f} | |"]
 
 
-def rules() -> list[str]:
-    """What rules lose against the best epoch, on average over the curves, by how many queries validate; Markdown.
-
-    A query's figure is the curve's and a random walk, so that epochs far apart differ more than neighbours.
-    """
-    factors, patiences = (0.0, 0.25, 0.5, 1.0, 1.5), (2, 3)
-    lines = ["| queries | patience | " + " | ".join(f"{factor:g} errors" for factor in factors) + " | epochs |",
-             "|---" * (len(factors) + 3) + "|"]  # fmt: skip
-    for queries in (12, 30, 100, 300):
-        for patience in patiences:
-            found = [simulated(queries, patience, factor) for factor in factors]
-            cells = [f"{lost:.4f}" for lost, _ in found]
-            lines.append(
-                f"| {queries} | {patience} | {' | '.join(cells)} | {mean(trained for _, trained in found):.1f} |"
-            )
+def rules_table(sets: Mapping[str, Any]) -> list[str]:
+    """One row for each patience: what other rules would have kept."""
+    lines = ["| patience | " + " | ".join(f"{factor:g} errors" for factor in FACTORS) + " |",
+             "|---" * (len(FACTORS) + 1) + "|"]  # fmt: skip
+    for patience in PATIENCES:
+        cells = []
+        for factor in FACTORS:
+            found = {name: steady(one, factor, patience) for name, one in sets.items()}
+            gains = [float(gains_over_two(sets[name], replay.kept).mean()) for name, replay in found.items()]
+            epochs = np.mean([replay.last["epochs"] for replay in found.values()])
+            cells.append(f"{np.mean(gains):+.4f}, {min(gains):+.3f}, {epochs:.1f}")
+        lines.append(f"| {patience} | {' | '.join(cells)} |")
     return lines
-
-
-def simulated(queries: int, patience: int, factor: float) -> tuple[float, float]:
-    """nDCG@10 lost against the best epoch, and epochs trained; means over the curves."""
-    generator = np.random.default_rng(0)
-    lost, trained = [], []
-    for curve in CURVES:
-        truth = np.array([*curve, *[curve[-1]] * (MOST_EPOCHS - len(curve))])
-        for _ in range(DRAWS):
-            scores = truth[:, None] + np.cumsum(generator.normal(0, WALK, (MOST_EPOCHS, queries)), axis=0)
-            chosen = highest = 0
-            for epoch in range(1, MOST_EPOCHS):
-                gains = scores[epoch] - scores[chosen]
-                if gains.mean() > 0 and gains.mean() >= factor * gains.std() / queries**0.5:
-                    chosen = epoch
-                highest = epoch if scores[epoch].mean() > scores[highest].mean() else highest
-                if epoch - highest >= patience:
-                    break
-            lost.append(float(truth.max() - truth[chosen]))
-            trained.append(epoch + 1)
-    return mean(lost), mean(trained)
-
-
-def circumstances() -> dict[str, Any]:
-    """The commit and the machine."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "commit": commit,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

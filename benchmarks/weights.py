@@ -8,9 +8,6 @@ toward another one, as the product does and by other priors and strengths.
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.domains import Domain, Qrels, cut_asked, domains, domains_parser, home_of
+from benchmarks.provenance import commit, keep_figures, kept_sets, machine
 from benchmarks.quality import bring_up_to_date, prepare
 from domain_embed.contracts.records import Hit, Run
 from domain_embed.defs.runs import upstream
@@ -41,9 +39,7 @@ Figures = dict[str, NDArray[np.float64]]
 def main() -> None:
     """One table, in Markdown, and all figures as JSON where that is asked for."""
     arguments = parse()
-    found: dict[str, Any] = {"machine": machine(), "draws": arguments.draws, "sets": {}}
-    if arguments.json and arguments.json.exists():
-        found["sets"] = json.loads(arguments.json.read_text(encoding="utf-8"))["sets"]
+    found: dict[str, Any] = {"machine": machine(), "draws": arguments.draws, "sets": kept_sets(arguments.json)}
     with domains(arguments.domains, cut_asked(arguments)) as chosen:
         for domain in chosen:
             ranked, qrels = rankings(domain, arguments.cache)
@@ -55,8 +51,7 @@ def main() -> None:
                 "sizes": {str(size): drawn(scores, size, arguments.draws) for size in SIZES},
             }
             print(f"{domain.name}: ranked", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    keep_figures(arguments.json, found)
     told = "\n".join(table(found))
     if arguments.table:
         arguments.table.write_text(f"{heading(found)}\n\n{told}\n", encoding="utf-8")
@@ -176,20 +171,6 @@ def heading(found: Mapping[str, Any]) -> str:
         f"to {PRIOR_WEIGHT:g} by {PRIOR_QUERIES}. Sets: {sets}. Made by `python -m benchmarks.weights` on "
         f"{found['machine']}."
     )
-
-
-def commit() -> str:
-    """The commit that was measured, marked where files were changed since."""
-    here = Path(__file__).parent
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, check=True, capture_output=True, text=True
-    )
-    return told.stdout.strip()
-
-
-def machine() -> str:
-    """What it ran on."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ the test queries, from the scores that the report keeps, since the report need n
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ def measured(domain: Domain, settings: DomainSettings) -> dict[str, Any]:
     workspace, started = prepare(home_of(domain), domain, settings), time.monotonic()
     with choices_noted() as noted:
         bring_up_to_date(workspace)
+    return {"seconds": round(time.monotonic() - started)} | said(workspace, noted)
+
+
+def said(workspace: Workspace, noted: Sequence[Choice]) -> dict[str, Any]:
+    """What a finished domain says of itself, with the choices that were made on the way."""
     report = workspace.latest_report()
     evidence = Evidence.from_json(report["evidence"])
     made = {choice.sentence: choice for choice in noted}
@@ -84,7 +89,6 @@ def measured(domain: Domain, settings: DomainSettings) -> dict[str, Any]:
     means = {system: table[HEADLINE] for system, table in evidence.systems.items()}
     best = max(sorted(means, key=system_order), key=lambda system: means[system])
     return {
-        "seconds": round(time.monotonic() - started),
         "passages": evidence.passages,
         "queries": evidence.queries_per_split,
         "choices": {model: made[sentence].model_dump() for model, sentence in evidence.choices.items()},

@@ -208,7 +208,8 @@ def steady(one: Mapping[str, Any], clearly: float, patience: int) -> Replay:
 
 def gains_over_two(one: Mapping[str, Any], kept: Measured) -> NDArray[np.float64]:
     """By test query."""
-    return np.array(kept["test"]) - np.array(two_epochs(one).kept["test"])
+    gains: NDArray[np.float64] = np.array(kept["test"]) - np.array(two_epochs(one).kept["test"])
+    return gains
 
 
 def table(sets: Mapping[str, Any]) -> list[str]:

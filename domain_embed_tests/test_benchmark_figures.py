@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 from benchmarks import choice, epochs, looks, weights
 from benchmarks.provenance import keep_figures, kept_sets
 from benchmarks.replay import Ruled, replayed
+from domain_embed.contracts.records import Served
 from domain_embed.defs import evidence
+from domain_embed.evaluation.choice import choose
 from domain_embed.evaluation.measures import HEADLINE
+from domain_embed.promotion.champion import Move, PromotionLog
 from domain_embed.training.course import CLEARLY, Steady
+from domain_embed_tests.evaluation.scenario import judged
 
 FOLDER = Path(epochs.__file__).parent
 
@@ -23,7 +28,7 @@ def weights_page(found: Mapping[str, Any]) -> str:
     return "\n".join([weights.heading(found), "", *weights.table(found), ""])
 
 
-@pytest.mark.parametrize(("name", "page"), [("weights", weights_page), ("looks", looks.page)])
+@pytest.mark.parametrize(("name", "page"), [("weights", weights_page), ("epochs", epochs.page), ("looks", looks.page)])
 def test_pages_are_what_their_figures_make(name: str, page: Callable[[Mapping[str, Any]], str]) -> None:
     found = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     assert (FOLDER / f"{name}.md").read_text(encoding="utf-8") == page(found)
@@ -95,6 +100,37 @@ def test_what_is_live_is_compared_by_query_with_what_is_best(tmp_path: Path) -> 
     assert delta == pytest.approx(-0.05)
     assert low < delta < high < 0
     assert choice.difference(path, "bm25", "bm25") == [0.0, 0.0, 0.0]
+
+
+def test_a_finished_domain_says_each_step_of_its_choice(tmp_path: Path) -> None:
+    """Hybrid search with the base model is live; dense search with the tuned one was best on the test queries."""
+    means = dict.fromkeys(choice.SYSTEMS, 0.5) | {"tuned/dense": 0.6}
+    scores = pd.Series([0.5] * 40)
+    noted = [choose({"dense": scores, "hybrid": scores + gain}) for gain in (0.125, -0.125)]
+    sentences = {"base": noted[0].sentence, "tuned": noted[1].sentence}
+    found = judged(means, {}, served_mode="auto", serves={"base": "hybrid", "tuned": "dense"})
+    found = found.model_copy(update={"choices": sentences})
+    ids = [str(number) for number in range(20)]
+    tables = {system: pd.DataFrame({"query_id": ids, HEADLINE: mean}) for system, mean in means.items()}
+    pd.concat(tables, names=["system"]).reset_index(level="system").to_parquet(tmp_path / "scores.parquet")
+    log = PromotionLog(tmp_path / "promotions.jsonl")
+    log.append(Move("refreshed", "", "live", "", "base-fingerprint", "no gain", "", served=Served("hybrid")))
+    opened = SimpleNamespace(info=SimpleNamespace(fingerprint="base-fingerprint"))
+    workspace: Any = SimpleNamespace(
+        latest_report=lambda: {"evidence": found.to_json(), "verdict": {"reasons": ["no gain"]}},
+        report_folder=lambda: tmp_path,
+        promotions=tmp_path / "promotions.jsonl",
+        vector_store=SimpleNamespace(alias=lambda _: "live", open=lambda _: opened),
+    )
+    one = json.loads(json.dumps(choice.said(workspace, noted)))
+    assert (one["live"], one["reason"], one["best"]) == ("base/hybrid", "no gain", "tuned/dense")
+    assert one["live − best"] == pytest.approx([-0.1] * 3)
+    assert {model: made["variant"] for model, made in one["choices"].items()} == {"base": "hybrid", "tuned": "dense"}
+    made = {"commit": "0", "epochs": 2, "tokens": None}
+    told = choice.page({"machine": "one", "sets": {"shop": one | made}})
+    assert "| shop | base | 40 |  | 0.500 | 0.625 |  | hybrid | within one standard error |" in told
+    assert "| base/hybrid | tuned/dense | -0.100, -0.100 to -0.100 | no |" in told
+    assert "- shop: no gain" in told
 
 
 def test_the_table_of_the_choice_says_whether_the_best_is_live() -> None:

@@ -27,7 +27,7 @@ from domain_embed.stores.collection import POINTS_PER_REQUEST
 from domain_embed.stores.patient_transport import patient_transport
 from domain_embed.stores.qdrant_collection import ServedCollection, store_errors
 from domain_embed.stores.qdrant_layout import SHARED, Aliases, Layout
-from domain_embed.stores.qdrant_loading import await_index, awaited, create, load
+from domain_embed.stores.qdrant_loading import await_index, awaited, create, load, retried
 
 log = logging.getLogger(__name__)
 
@@ -296,7 +296,7 @@ class QdrantStore:
                 self._client.create_payload_index(collection, pt.metadata_path(key), _INDEXES[metadata_type])
 
     def _publish(self, collection: str, info: CollectionInfo) -> None:
-        pt.check_count(self._client.count(collection, exact=True).count, info, "were stored")
+        pt.check_count(retried(lambda: self._client.count(collection, exact=True)).count, info, "were stored")
         if self._address:  # the in-process client scans
             await_index(self._client, collection, info.count)
         if self._find(info.name) is not None:
@@ -331,7 +331,7 @@ class QdrantStore:
         ]
         operations += [models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name)) for name in remove]
         if operations:
-            self._client.update_collection_aliases(operations)
+            retried(lambda: self._client.update_collection_aliases(operations))  # twice is once
 
     def _earlier_version(self, collection: str) -> str | None:
         """The version that lies in a Qdrant collection by the version's own name, where its metadata calls it complete.

@@ -108,9 +108,8 @@ def await_index(client: QdrantClient, collection: str, n_points: int) -> None:
 
     Raises StoreUnavailableError when nothing was indexed for STALLED_S.
     """
-    client.update_collection(
-        collection, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
-    )
+    resumed = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
+    retried(lambda: client.update_collection(collection, optimizers_config=resumed))
     done, greens, grown_at = 0, 0, time.monotonic()
     with progress_bar("index", n_points, "passages") as progress:
         while greens < GREENS:

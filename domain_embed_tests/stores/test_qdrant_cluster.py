@@ -223,6 +223,13 @@ def test_a_connection_that_is_lost_in_the_middle_is_taken_up_again(cluster: Fake
     assert len(cluster.requests("upsert")) == -(-MANY // POINTS_PER_REQUEST) + 3
 
 
+@pytest.mark.parametrize("method", ["get_collection", "count", "update_collection", "update_collection_aliases"])
+def test_a_connection_that_is_lost_at_the_end_is_taken_up_again(cluster: FakeCluster, method: str) -> None:
+    cluster.lose_connection(method, times=3, applied=True)
+    on_cluster(cluster).build(info(), [POINTS])
+    assert on_cluster(cluster, 1).collections() == [info()]
+
+
 @pytest.mark.parametrize(
     "method", ["create_collection", "upsert", "count", "update_collection", "update_collection_aliases"]
 )

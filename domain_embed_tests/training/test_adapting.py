@@ -87,7 +87,7 @@ def test_fewer_dimensions_and_an_adapter_exclude_each_other() -> None:
 def test_the_graph_with_an_adapter_embeds_no_passage_again(whole: Whole, kind: str) -> None:
     method = {"kind": kind, "hard_negatives": 2, "epochs": 10, "batch_size": 16, "weight_decay": [0.1]}
     whole.edit("training", method=method)
-    assert whole.plan().stale == ("checkpoint",)
+    assert whole.plan().stale == ("training_decision", "checkpoint")
     outcome = whole.run()
     assert outcome is not None
     assert {"checkpoint", "collection", "eval_report"} <= set(outcome.worked)

@@ -16,8 +16,8 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from benchmarks.domains import Domain, cut_asked, domains, domains_parser, home_of
-from benchmarks.provenance import commit, keep_figures, kept_sets, machine
+from benchmarks.domains import Domain, domains_parser, home_of
+from benchmarks.provenance import add_files, measure_sets, show_page
 from benchmarks.quality import bring_up_to_date, prepare
 from domain_embed.contracts.records import Served
 from domain_embed.defs import evidence as judging
@@ -38,17 +38,12 @@ SYSTEMS = ("bm25", *(f"{model}/{mode}" for model in ("base", "tuned") for mode i
 def main() -> None:
     """The tables; figures and tables are kept where that is asked for."""
     arguments = parse()
-    found: dict[str, Any] = {"machine": machine(), "sets": kept_sets(arguments.json)}
-    made = {"commit": commit(), "epochs": arguments.epochs, "tokens": arguments.tokens}
-    for name in arguments.domains:
-        with domains([name], cut_asked(arguments)) as (domain,):
-            found["sets"][name] = measured(domain, recipe_of(domain, arguments.epochs, arguments.tokens)) | made
-        keep_figures(arguments.json, found)
-        print(f"{name}: {found['sets'][name]['live']} is live", flush=True)
-    told = page(found)
-    if arguments.table:
-        arguments.table.write_text(told, encoding="utf-8")
-    print(told)
+    epochs, tokens = arguments.epochs, arguments.tokens
+    found = measure_sets(
+        arguments, lambda domain: measured(domain, recipe_of(domain, epochs, tokens)),
+        {"epochs": epochs, "tokens": tokens},
+    )  # fmt: skip
+    show_page(page(found), arguments.table)
 
 
 def parse() -> argparse.Namespace:
@@ -56,8 +51,7 @@ def parse() -> argparse.Namespace:
     parser = domains_parser(__doc__ or "", SETS)
     parser.add_argument("--epochs", type=int, help="of training; by default as the product says")
     parser.add_argument("--tokens", type=int, help="longest passage")
-    parser.add_argument("--json", type=Path, help="all figures; what is there of other sets is kept")
-    parser.add_argument("--table", type=Path, help="a Markdown file")
+    add_files(parser)
     return parser.parse_args()
 
 
@@ -77,7 +71,9 @@ def measured(domain: Domain, settings: DomainSettings) -> dict[str, Any]:
     workspace, started = prepare(home_of(domain), domain, settings), time.monotonic()
     with choices_noted() as noted:
         bring_up_to_date(workspace)
-    return {"seconds": round(time.monotonic() - started)} | said(workspace, noted)
+    told = said(workspace, noted)
+    print(f"{domain.name}: {told['live']} is live", flush=True)
+    return {"seconds": round(time.monotonic() - started)} | told
 
 
 def said(workspace: Workspace, noted: Sequence[Choice]) -> dict[str, Any]:

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.domains import DATASETS, NAMES, Domain, cut_asked, domains, domains_parser, home_of
+from benchmarks.domains import NAMES, Domain, domains_parser, home_of
 from benchmarks.peers import ranked
-from benchmarks.provenance import commit, keep_figures, kept_sets, machine
+from benchmarks.provenance import add_files, measure_sets, show_page
 from benchmarks.quality import mined_pairs, prepare
 from benchmarks.replay import Measured, Replay, Ruled, replayed, rules
 from domain_embed.contracts.ports import NullTracker
@@ -94,20 +94,12 @@ def main() -> None:
     if arguments.rules:
         print("\n".join(rules()))
         return
-    found: dict[str, Any] = {"machine": machine(), "sets": kept_sets(arguments.json)}
-    made = {"commit": commit(), "tokens": arguments.tokens, "quick": arguments.quick}
-    for name in arguments.domains:
-        if name != "aws" and not (DATASETS / name / "corpus.jsonl").exists():
-            print(f"{name} is left out: {DATASETS / name} has no corpus.jsonl")
-            continue
-        with domains([name], cut_asked(arguments)) as (domain,):
-            settings = recipe_of(domain, quick=arguments.quick, tokens=arguments.tokens)
-            found["sets"][name] = measured(domain, arguments.most, settings) | made
-        keep_figures(arguments.json, found)
-    told = page(found)
-    if arguments.table:
-        arguments.table.write_text(told, encoding="utf-8")
-    print(told)
+    quick, tokens = arguments.quick, arguments.tokens
+    found = measure_sets(
+        arguments, lambda domain: measured(domain, arguments.most, recipe_of(domain, quick=quick, tokens=tokens)),
+        {"tokens": tokens, "quick": quick},
+    )  # fmt: skip
+    show_page(page(found), arguments.table)
 
 
 def parse() -> argparse.Namespace:
@@ -117,8 +109,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, help="longest passage, for training and measuring alike")
     parser.add_argument("--quick", action="store_true", help="the upper layers alone, short passages, small batches")
     parser.add_argument("--rules", action="store_true", help="simulate validations of seen curves, and train nothing")
-    parser.add_argument("--json", type=Path, help="all figures; what is there of other sets is kept")
-    parser.add_argument("--table", type=Path, help="a Markdown file")
+    add_files(parser)
     return parser.parse_args()
 
 

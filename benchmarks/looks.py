@@ -9,14 +9,13 @@ renewed, the oldest of them give way before each look.
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from benchmarks.provenance import commit, keep_figures, machine
+from benchmarks.provenance import add_files, commit, keep_figures, machine, show_page
 from domain_embed.promotion.looks import BUDGET, Look, level, levels
 
 YEARS, WEEKS, QUERIES, MOVED, DEVIATION, PLANNED = 1000, 52, 200, 0.4, 0.2, 20
@@ -157,14 +156,11 @@ def main() -> None:
     """The tables; figures and tables are kept where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--years", type=int, default=YEARS)
-    parser.add_argument("--json", type=Path, help="all figures")
-    parser.add_argument("--table", type=Path, help="a Markdown file")
+    add_files(parser)
     arguments = parser.parse_args()
     found = {"commit": commit(), "machine": machine(), **measure(years=arguments.years)}
     keep_figures(arguments.json, found)
-    if arguments.table:
-        arguments.table.write_text(page(found), encoding="utf-8")
-    print(page(found))
+    show_page(page(found), arguments.table)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""What kept figures were made of: the commit and the machine; and the file they are kept in."""
+"""What kept figures were made of: the commit and the machine; and the files they and their page are kept in."""
 
+import argparse
 import json
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.domains import DATASETS, Domain, cut_asked, domains
 
 
 def commit() -> str:
@@ -35,3 +38,34 @@ def keep_figures(path: Path | None, figures: Mapping[str, Any]) -> None:
         lists = re.compile(r"\[[-+.\deE,\s]+\]")
         told = lists.sub(lambda found: re.sub(r"\s+", " ", found[0]), json.dumps(figures, indent=1))
         path.write_text(told + "\n", encoding="utf-8")
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """The options that say where figures and their page are kept."""
+    parser.add_argument("--json", type=Path, help="all figures; those of other sets that are there stay")
+    parser.add_argument("--table", type=Path, help="a Markdown file")
+
+
+def measure_sets(
+    arguments: argparse.Namespace, measure: Callable[[Domain], Mapping[str, Any]], made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The figures of each set that is asked for and there, beside those that are kept; kept after each.
+
+    `made` is noted with each set, beside the commit: what else it was measured with.
+    """
+    found: dict[str, Any] = {"machine": machine(), "sets": kept_sets(arguments.json)}
+    for name in arguments.domains:
+        if name != "aws" and not (DATASETS / name / "corpus.jsonl").exists():
+            print(f"{name} is left out: {DATASETS / name} has no corpus.jsonl")
+            continue
+        with domains([name], cut_asked(arguments)) as (domain,):
+            found["sets"][name] = {**measure(domain), "commit": commit(), **made}
+        keep_figures(arguments.json, found)
+    return found
+
+
+def show_page(told: str, path: Path | None) -> None:
+    """Prints a page of figures, and keeps it where that is asked for."""
+    if path is not None:
+        path.write_text(told, encoding="utf-8")
+    print(told)

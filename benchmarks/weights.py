@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.domains import Domain, Qrels, cut_asked, domains, domains_parser, home_of
-from benchmarks.provenance import commit, keep_figures, kept_sets, machine
+from benchmarks.provenance import add_files, commit, keep_figures, kept_sets, machine, show_page
 from benchmarks.quality import bring_up_to_date, prepare
 from domain_embed.contracts.records import Hit, Run
 from domain_embed.defs.runs import upstream
@@ -52,10 +52,7 @@ def main() -> None:
             }
             print(f"{domain.name}: ranked", flush=True)
     keep_figures(arguments.json, found)
-    told = "\n".join(table(found))
-    if arguments.table:
-        arguments.table.write_text(f"{heading(found)}\n\n{told}\n", encoding="utf-8")
-    print(told)
+    show_page("\n".join([heading(found), "", *table(found), ""]), arguments.table)
 
 
 def parse() -> argparse.Namespace:
@@ -64,8 +61,7 @@ def parse() -> argparse.Namespace:
     parser.set_defaults(train_queries=100, test_queries=100, distractors=300)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--cache", type=Path, help="a folder that keeps the rankings")
-    parser.add_argument("--json", type=Path, help="all figures; what is there of other sets is kept")
-    parser.add_argument("--table", type=Path, help="a Markdown file")
+    add_files(parser)
     return parser.parse_args()
 
 

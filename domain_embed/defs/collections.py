@@ -24,9 +24,9 @@ def current_collections(work: Work) -> dict[str, CollectionInfo]:
     store, live = work.workspace.vector_store, work.workspace.vector_store.alias(LIVE)
     infos = [store.open(name).info for name in (work.workspace.aliased(BASE), live) if name is not None]
     found = {info.fingerprint: bring_up(work, info.model, info.model_settings).info for info in infos}
-    before = PromotionLog(work.workspace.promotions).read() if live is None else []
-    if before and (work.workspace.checkpoints / before[-1].fingerprint).is_dir():
-        model = CHECKPOINT_PREFIX + before[-1].fingerprint
+    gone = PromotionLog(work.workspace.promotions).last() if live is None else None
+    if gone is not None and (work.workspace.checkpoints / gone.fingerprint).is_dir():
+        model = CHECKPOINT_PREFIX + gone.fingerprint
         again = bring_up(work, model, work.settings.model.model_dump(mode="json")).info
         found[again.fingerprint] = again
     return found

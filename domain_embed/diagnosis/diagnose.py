@@ -157,9 +157,13 @@ def diagnose(material: Material, settings: DomainSettings) -> Diagnosis:
     levers = _levers(material, settings, memory, rankings, by_mode, weight, causes, losses, validation)
     probe = _probe(material, settings, memory, rankings, weight)
     served = cast(Mode, settings.retrieval.mode)
-    tried = None if probe is None else _told(probe, material)
-    if probe is not None and tried is not None:
-        levers.append(_fine_tuning(probe, tried, material, float(by_mode[served].mean())))
+    tried = None
+    if probe is not None:
+        gained = compare(
+            "probe", "base", HEADLINE, probe.after, probe.before, resamples=INTERVALS.resamples, seed=INTERVALS.seed
+        )
+        tried = _told(probe, gained, material)
+        levers.append(_fine_tuning(gained, tried, material, float(by_mode[served].mean())))
     found = Findings(
         len(rankings.queries), Counter(causes.values()) + Counter(one.cause for one in losses.unanswered),
         f"base/{served}", float(by_mode[served].mean()), levers, chosen.min_gain,
@@ -249,30 +253,23 @@ def _probe(
     )  # fmt: skip
 
 
-def _told(probe: Probe, material: Material) -> dict[str, Any]:
+def _told(probe: Probe, gained: Comparison, material: Material) -> dict[str, Any]:
     """What the probe found, as it is kept: enough to estimate any number of epochs."""
-    found = _probe_gain(probe)
     return {
-        "pairs": probe.pairs, "queries": len(probe.before), "pool": probe.pool, "gain": found.delta,
-        "ci95": found.ci95, "train_pairs": sum(row == "train" for row in material.splits["split"].to_pylist()),
+        "pairs": probe.pairs, "queries": len(probe.before), "pool": probe.pool, "gain": gained.delta,
+        "ci95": gained.ci95, "train_pairs": sum(row == "train" for row in material.splits["split"].to_pylist()),
         "train_s": probe.train_s, "embed_s": probe.embed_s,
     }  # fmt: skip
 
 
-def _probe_gain(probe: Probe) -> Comparison:
-    return compare(
-        "probe", "base", HEADLINE, probe.after, probe.before, resamples=INTERVALS.resamples, seed=INTERVALS.seed
-    )
-
-
-def _fine_tuning(probe: Probe, told: Mapping[str, Any], material: Material, mean: float) -> Lever:
+def _fine_tuning(gained: Comparison, told: Mapping[str, Any], material: Material, mean: float) -> Lever:
     """Its estimate is for the standard recipe over all training pairs."""
     gain, ci95, seconds = fine_tuning_estimate(told, mean, USUAL_EPOCHS)
     return Lever(
         FINE_TUNING, "Fine-tuning", "estimated", gain, ci95, min(1.0, mean + gain), "`domain-embed run`",
-        seconds=seconds, reembeds=material.collection.count(), comparison=_probe_gain(probe),
-        note=f"for {USUAL_EPOCHS} epochs; {probe.pairs:,} of {told['train_pairs']:,} training pairs, seen once, gained "
-        f"{told['gain']:+.3f}",
+        seconds=seconds, reembeds=material.collection.count(), comparison=gained,
+        note=f"for {USUAL_EPOCHS} epochs; {told['pairs']:,} of {told['train_pairs']:,} training pairs, seen once, "
+        f"gained {told['gain']:+.3f}",
     )  # fmt: skip
 
 

@@ -61,6 +61,10 @@ class PromotionLog:
         whole, _, _ = text.rpartition("\n")  # what follows was cut off as it was written, and did not happen
         return [_move(json.loads(line)) for line in whole.splitlines() if line]
 
+    def last(self) -> Move | None:
+        """The newest move; None where there was none."""
+        return next(reversed(self.read()), None)
+
     def served(self, live: str | None) -> Served | None:
         """How the collection that is live is asked; None where no move said so. It moves together with the alias."""
         return next((move.served for move in reversed(self.read()) if move.target == live), None)
@@ -138,12 +142,11 @@ def settle(
         live = store.alias(alias)
         infos = {info.name: info for info in store.collections()}
         live_fingerprint = infos[live].fingerprint if live in infos else None
-        last = next(reversed(log.read()), None) if live is None else None
-        made_again = last is not None and last.fingerprint != base and last.fingerprint in current
-        if last is not None and made_again:
-            live_fingerprint, served = last.fingerprint, last.served
-        else:
-            served = log.served(live)
+        served = log.served(live)
+        gone = log.last() if live is None else None
+        made_again = gone is not None and gone.fingerprint != base and gone.fingerprint in current
+        if gone is not None and made_again:
+            live_fingerprint, served = gone.fingerprint, gone.served
         held = challenger.fingerprint in log.held_back() and not override_hold
         if verdict.promote and not held and challenger.fingerprint != live_fingerprint:
             target, reason, way = challenger, verdict.reasons[0], serves(challenger)

@@ -51,8 +51,8 @@ class Environment(BaseModel):
         DOMAIN_EMBED_BACKEND and DOMAIN_EMBED_PRECISION say how vectors are computed on this machine; SettingsError
         when there is no such backend or precision, or for a key that no header can carry. DOMAIN_EMBED_SEARCH_SECONDS
         is how long a search may wait for a server, and for its turn at the model. QDRANT_GRPC_PORT is where the server
-        takes what is loaded by gRPC, 0 for never. Secrets of other libraries among the
-        variables are remembered, too: they are in no message either.
+        takes what is loaded by gRPC, 0 for never. Secrets of other libraries among the variables are remembered, too:
+        they are in no message either.
         """
         remember_variables(variables)
         home = variables.get("DOMAIN_EMBED_HOME")

@@ -109,7 +109,7 @@ class QdrantStore:
         pt.check_name(info.name)
         collection = self._layout.new_collection(info.name)
         with store_errors(self._address):
-            if self._find(info.name) is not None:
+            if self._find(info.name, self._aliases()) is not None:
                 raise StoreError(f"collection {self._prefix}{info.name} exists", "drop it, or build another name")
             self._delete_unfinished(info.name)
         try:
@@ -173,7 +173,7 @@ class QdrantStore:
         found = self._require(name)
         before, gone = self._info(found), set(remove)
         with store_errors(self._address):
-            found = self._note(found, before, amended=pt.amended_now())
+            found = self._note(found, amended=pt.amended_now())
             for passage_ids in _chunks(sorted(gone)):
                 ids: list[Any] = [pt.point_id(passage_id) for passage_id in passage_ids]
                 self._client.delete(found.collection, models.PointIdsList(points=ids), wait=True)
@@ -187,21 +187,21 @@ class QdrantStore:
             held_now = (content.metadata for content in self._reader(found).contents())
             types = types_of(held_now, before.access.get("groups_field"))
             self._index(found.collection, before.metadata_types, types)
-            self._note(found, before, metadata_types=types)
+            self._note(found, metadata_types=types)
 
     def drop(self, name: str) -> None:
         """Takes a collection out of sight in one request, then removes it, and what was left of builds of the name."""
         pt.check_name(name)
         with store_errors(self._address):
-            aliases, found = self._aliases(), self._find(name)
+            aliases = self._aliases()
+            found = self._find(name, aliases)
             if found is not None:
                 if served := [alias for alias, target in aliases.targets.items() if target == found.collection]:
                     raise StoreError(
                         f"collection {self._prefix}{name} is served as {', '.join(served)}",
                         "move the alias to another one first",
                     )
-                own = [self._layout.full(name)] if name in aliases.complete else []
-                self._change_aliases(remove=[*own, *aliases.note_names.get(name, [])])
+                self._change_aliases(remove=[self._layout.full(name), *aliases.note_names.get(name, [])])
                 self._delete(found.collection)
             self._delete_unfinished(name)
 
@@ -246,15 +246,14 @@ class QdrantStore:
     def _require(self, name: str) -> _Published:
         pt.check_name(name)
         with store_errors(self._address):
-            found = self._find(name)
+            found = self._find(name, self._aliases())
         if found is None:
             place = f"on Qdrant at {self._address}" if self._address else "in memory"
             raise NotReadyError(f"no collection {self._prefix}{name} {place}", "build it first")
         return found
 
-    def _find(self, name: str) -> _Published | None:
+    def _find(self, name: str, aliases: Aliases) -> _Published | None:
         """A complete version of this name."""
-        aliases = self._aliases()
         collection = aliases.complete.get(name)
         if collection is None and (full := self._layout.full(name)) in self._names() and self._earlier_version(full):
             collection = full
@@ -276,7 +275,7 @@ class QdrantStore:
             self._described[found.collection] = built  # written once, when the collection was made
         return replace(built, **found.note)
 
-    def _note(self, found: _Published, built: CollectionInfo, **changes: Any) -> _Published:
+    def _note(self, found: _Published, **changes: Any) -> _Published:
         """Notes of a version what is other than when it was built, all in one request."""
         note = {**found.note, **changes}
         before, names = self._aliases().note_names.get(found.name, []), self._layout.note(found.name, note)
@@ -299,7 +298,7 @@ class QdrantStore:
         pt.check_count(retried(lambda: self._client.count(collection, exact=True)).count, info, "were stored")
         if self._address:  # the in-process client scans
             await_index(self._client, collection, info.count)
-        if self._find(info.name) is not None:
+        if self._find(info.name, self._aliases()) is not None:
             raise self._overtaken(info.name)
         self._change_aliases(add={self._layout.full(info.name): collection})
 

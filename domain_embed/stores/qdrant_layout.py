@@ -16,7 +16,7 @@ import re
 import uuid
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 _BUILD = re.compile(r"build-[0-9a-f]{12}\.(?P<name>.+)", re.DOTALL)
@@ -40,8 +40,8 @@ class Aliases:
 
     complete: Mapping[str, str]
     targets: Mapping[str, str]
-    notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    note_names: Mapping[str, list[str]] = field(default_factory=dict)
+    notes: Mapping[str, Mapping[str, Any]]
+    note_names: Mapping[str, list[str]]
 
 
 class Layout:
